@@ -1,0 +1,2 @@
+//! Arguments → config → run until signal.
+fn main() {}
