@@ -1,6 +1,23 @@
 //! Open, commit, list, revoke: the only caller of a store.
+//!
+//! [`Sessions::open`] says where a visitor stands, [`Sessions::commit`] applies what the response asks and says what
+//! becomes of the browser's cookie. The rules are the entry table of [`Entry`]: whatever is in flight, a ticket that was
+//! superseded or ended gets neither a change nor a cookie.
 
-use crate::session::Lifetimes;
+mod commit;
+pub mod counters;
+mod registry;
+
+use std::sync::Arc;
+
+use crate::session::{
+    Entry, KeyRing, Kind, Lifetimes, PublicId, Secret, Session, StoreKey, Ticket, UnixTime,
+};
+use crate::session::{entry::Renewed, lifetime, ticket::Refusal, ticket::Verified};
+use crate::store::{self, Store};
+
+pub use commit::{Answer, Cookie};
+pub use counters::Counters;
 
 /// What governs sessions, whatever store holds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,4 +28,248 @@ pub struct Settings {
     pub guest_cookie: bool,
     /// The most bytes of data (as JSON) one session may hold.
     pub max_data: usize,
+}
+
+/// How many renewals a ticket is followed through. Each is `renew_after` from the last and remembered for minutes, so
+/// that more than two in a row do not occur.
+const MOST_RENEWALS: usize = 4;
+
+/// Opens and commits; one for each worker, over one store.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    store: Arc<Store>,
+    ring: Arc<KeyRing>,
+    settings: Arc<Settings>,
+    counters: Arc<Counters>,
+}
+
+/// Why a session could not be opened or a change not be stored. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The store's reason.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Others changed the session again and again while this change was tried.
+    #[error("the session kept changing while it was to be moved to a new ticket")]
+    Contended,
+}
+
+/// One request's view of its session, from opening to commit.
+#[derive(Debug)]
+pub struct Visit {
+    /// Where the visitor stands.
+    pub standing: Standing,
+    /// The secret of the session as it is now, or of the one that would be born.
+    secret: Secret,
+    key: StoreKey,
+    id: PublicId,
+    /// Whether the browser's ticket is not the one it should have: renewed meanwhile, or signed by an older key.
+    outdated: bool,
+}
+
+/// Where a visitor stands.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// Without a valid ticket; `expired` is the key of a ticket of which the store knows nothing any more.
+    New {
+        /// That key.
+        expired: Option<StoreKey>,
+    },
+    /// With a guest's ticket. The store has not been asked.
+    Guest,
+    /// In a session.
+    Live(Arc<Session>),
+    /// With the ticket of a session that was ended or superseded a moment ago.
+    Dead,
+}
+
+impl Visit {
+    /// What the upstream is told the session is called.
+    pub fn id(&self) -> &PublicId {
+        &self.id
+    }
+
+    /// The session, where there is one.
+    pub fn session(&self) -> Option<&Session> {
+        if let Standing::Live(session) = &self.standing {
+            Some(session)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the visitor came without a valid ticket.
+    pub fn is_new(&self) -> bool {
+        matches!(self.standing, Standing::New { .. } | Standing::Dead)
+    }
+
+    fn fresh(standing: Standing) -> Self {
+        let secret = Secret::random();
+        let key = secret.store_key();
+        Self {
+            standing,
+            secret,
+            key,
+            id: PublicId::from(key),
+            outdated: false,
+        }
+    }
+}
+
+/// What a ticket leads to.
+enum Found {
+    Live {
+        session: Arc<Session>,
+        secret: Secret,
+        key: StoreKey,
+        moved: bool,
+    },
+    Dead,
+    Nothing,
+}
+
+impl Sessions {
+    /// One worker's view of a store. `counters` are that worker's alone.
+    pub fn new(
+        store: Arc<Store>,
+        ring: Arc<KeyRing>,
+        settings: Arc<Settings>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            store,
+            ring,
+            settings,
+            counters,
+        }
+    }
+
+    /// The first of a request's cookie values that is a ticket of ours. No store is asked.
+    pub fn ticket<'a>(
+        &self,
+        candidates: impl Iterator<Item = &'a [u8]>,
+        now: UnixTime,
+    ) -> Option<Verified> {
+        for value in candidates {
+            match Ticket::verify(value, &self.ring) {
+                Ok(verified) if self.settings.lifetimes.outlived(&verified.ticket, now) => {
+                    self.counters.outlived.increment();
+                }
+                Ok(verified) => {
+                    self.counters.valid[verified.key].increment();
+                    return Some(verified);
+                }
+                Err(Refusal::Malformed) => self.counters.malformed.increment(),
+                Err(Refusal::UnknownKey) => self.counters.unknown_key.increment(),
+                Err(Refusal::Forged) => self.counters.forged.increment(),
+            }
+        }
+        None
+    }
+
+    /// Where the bearer of `ticket` stands. Only a session's ticket asks the store. `active` says whether the request
+    /// counts as activity.
+    pub async fn open(
+        &self,
+        ticket: Option<Verified>,
+        active: bool,
+        now: UnixTime,
+    ) -> Result<Visit, Error> {
+        let Some(Verified {
+            ticket,
+            key: signed_by,
+        }) = ticket
+        else {
+            return Ok(Visit::fresh(Standing::New { expired: None }));
+        };
+        let outdated = signed_by != 0;
+        let key = ticket.secret.store_key();
+        if ticket.kind == Kind::Guest {
+            return Ok(Visit {
+                standing: Standing::Guest,
+                id: PublicId::from(key),
+                secret: ticket.secret,
+                key,
+                outdated,
+            });
+        }
+        match self.find(ticket.secret, key, now).await? {
+            Found::Dead => Ok(Visit::fresh(Standing::Dead)),
+            Found::Nothing => Ok(Visit::fresh(Standing::New { expired: Some(key) })),
+            Found::Live {
+                mut session,
+                secret,
+                key,
+                moved,
+            } => {
+                if !moved && let Some(old) = &session.renewed_from {
+                    self.store
+                        .settle(&key, old, now.after(lifetime::OLD_TICKET_AFTER_NEW))
+                        .await?;
+                }
+                if active && self.settings.lifetimes.touch_due(&session, now) {
+                    self.store.touch(&key, now).await?;
+                    Arc::make_mut(&mut session).last_seen = now;
+                }
+                let (id, standing) = (session.id, Standing::Live(session));
+                Ok(Visit {
+                    standing,
+                    secret,
+                    key,
+                    id,
+                    outdated: outdated || moved,
+                })
+            }
+        }
+    }
+
+    /// Follows a secret to where its session is now.
+    async fn find(
+        &self,
+        mut secret: Secret,
+        mut key: StoreKey,
+        now: UnixTime,
+    ) -> Result<Found, Error> {
+        for renewals in 0..MOST_RENEWALS {
+            match self.store.load(&key, now).await? {
+                Some(Entry::Live(session)) => {
+                    return Ok(Found::Live {
+                        session,
+                        secret,
+                        key,
+                        moved: renewals > 0,
+                    });
+                }
+                Some(Entry::Renewed(renewed)) => match self.follow(&secret, &renewed) {
+                    Some(next) => (secret, key) = (next, renewed.to),
+                    None => return Ok(Found::Nothing),
+                },
+                Some(Entry::Superseded { .. } | Entry::Ended { .. }) => return Ok(Found::Dead),
+                // The session that was renewed is gone, and its old ticket is no fresh guest's to overwrite.
+                None if renewals > 0 => return Ok(Found::Dead),
+                None => return Ok(Found::Nothing),
+            }
+        }
+        Ok(Found::Dead)
+    }
+
+    /// The secret of a renewed session. None only where no key of this gateway made it.
+    fn follow(&self, secret: &Secret, renewed: &Renewed) -> Option<Secret> {
+        self.ring.next_secret_at(secret, &renewed.to)
+    }
+
+    /// When a ticket that dies now may be forgotten.
+    fn tombstone(&self, now: UnixTime) -> UnixTime {
+        now.after(self.settings.lifetimes.tombstone)
+    }
+
+    /// How long sessions live.
+    pub fn lifetimes(&self) -> &Lifetimes {
+        &self.settings.lifetimes
+    }
+
+    /// The keys that sign and verify.
+    pub fn ring(&self) -> &KeyRing {
+        &self.ring
+    }
 }

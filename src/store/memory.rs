@@ -1,4 +1,21 @@
 //! Sessions in this process's memory.
+//!
+//! One map from key to entry. A change is applied under its entry's lock, and no guard ever leaves this file: a guard
+//! held across an await would deadlock. Beside the map stand three small indexes (by user, by id, by idleness), which
+//! change under the same entry's lock, always through [`Memory::account`], and are leaves in the order of locks.
+
+mod index;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::{Entry as Slot, OccupiedEntry};
+use foldhash::fast::RandomState;
+
+use super::{EditRules, Edited, Ended, Error, Replace, Replaced, edited};
+use crate::session::{Edit, Entry, Lifetimes, PublicId, Session, StoreKey, UnixTime};
+use index::Indexes;
 
 /// The bounds of the memory store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,4 +24,391 @@ pub struct Settings {
     pub max_sessions: usize,
     /// How many bytes all sessions together may hold, by the store's own estimate.
     pub max_bytes: u64,
+}
+
+/// Many, so that a sweep, which locks one shard at a time, keeps a request waiting for some microseconds at most.
+const SHARDS: usize = 1024;
+/// What a session takes beside its user and data: its record, its slot in the map, its places in the indexes.
+const SESSION_BYTES: usize = 288;
+
+/// The store.
+#[derive(Debug)]
+pub struct Memory {
+    map: DashMap<StoreKey, Entry, RandomState>,
+    indexes: Indexes,
+    /// Serializes steps over two keys against each other. Requests that only read or edit never take it.
+    moves: Mutex<()>,
+    live: AtomicUsize,
+    bytes: AtomicU64,
+    evicted: AtomicU64,
+    expired: AtomicU64,
+    lifetimes: Lifetimes,
+    settings: Settings,
+}
+
+/// How full it is, and what it did about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Sessions live, as last swept.
+    pub live: usize,
+    /// Entries of any kind, tombstones included.
+    pub entries: usize,
+    /// Bytes of sessions, estimated.
+    pub bytes: u64,
+    /// Sessions evicted to make room, ever.
+    pub evicted: u64,
+    /// Sessions whose time was up, ever.
+    pub expired: u64,
+}
+
+impl Memory {
+    /// An empty store.
+    pub fn new(settings: Settings, lifetimes: Lifetimes) -> Self {
+        Self {
+            map: DashMap::with_capacity_and_hasher_and_shard_amount(
+                0,
+                RandomState::default(),
+                SHARDS,
+            ),
+            indexes: Indexes::default(),
+            moves: Mutex::default(),
+            live: AtomicUsize::new(0),
+            bytes: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
+            lifetimes,
+            settings,
+        }
+    }
+
+    /// How full it is.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            live: self.live.load(Ordering::Relaxed),
+            entries: self.map.len(),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            evicted: self.evicted.load(Ordering::Relaxed),
+            expired: self.expired.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn load(&self, key: &StoreKey, now: UnixTime) -> Option<Entry> {
+        self.map.get(key)?.at(now, &self.lifetimes)
+    }
+
+    pub(super) fn touch(&self, key: &StoreKey, now: UnixTime) {
+        self.update(key, |session| {
+            if session.last_seen < now && now < self.lifetimes.expiry(session) {
+                session.last_seen = now;
+            }
+        });
+    }
+
+    pub(super) fn settle(&self, key: &StoreKey, old: &StoreKey, until: UnixTime) {
+        self.update(key, |session| session.renewed_from = None);
+        if let Some(mut entry) = self.map.get_mut(old)
+            && let Entry::Renewed(renewed) = &mut *entry
+            && renewed.to == *key
+        {
+            renewed.until = renewed.until.min(until);
+        }
+    }
+
+    pub(super) fn edit(
+        &self,
+        key: &StoreKey,
+        edit: &Edit,
+        rules: EditRules,
+        now: UnixTime,
+    ) -> Result<Edited, Error> {
+        if edit.keeps_something() {
+            self.fit()?;
+        }
+        match self.edit_in_place(key, edit, rules, now)? {
+            Edited::Missing if rules.birth.is_some() && edit.keeps_something() => {}
+            edited => return Ok(edited),
+        }
+        // Room is made before the entry is locked, since eviction locks other entries.
+        let room = self.reserve()?;
+        let mut born = edited(&Session::new(*key, now), edit, rules.max_data)?;
+        born.version = 0;
+        match self.map.entry(*key) {
+            // Another first write of the same guest came in between: both are kept.
+            Slot::Occupied(slot) if slot.get().at(now, &self.lifetimes).is_some() => {
+                drop(slot);
+                self.edit_in_place(key, edit, rules, now)
+            }
+            slot => {
+                let born = Arc::new(born);
+                self.put(slot, Entry::Live(Arc::clone(&born)), Some(room));
+                Ok(Edited::Born(born))
+            }
+        }
+    }
+
+    fn edit_in_place(
+        &self,
+        key: &StoreKey,
+        edit: &Edit,
+        rules: EditRules,
+        now: UnixTime,
+    ) -> Result<Edited, Error> {
+        let Slot::Occupied(mut slot) = self.map.entry(*key) else {
+            return Ok(Edited::Missing);
+        };
+        match slot.get().at(now, &self.lifetimes) {
+            None => Ok(Edited::Missing),
+            Some(Entry::Superseded { .. } | Entry::Ended { .. }) => Ok(Edited::Dead),
+            Some(Entry::Renewed(renewed)) => Ok(Edited::Renewed(*renewed)),
+            Some(Entry::Live(session))
+                if rules.birth.is_some_and(|since| session.created < since) =>
+            {
+                Ok(Edited::Dead)
+            }
+            Some(Entry::Live(session)) => {
+                let next = Arc::new(edited(&session, edit, rules.max_data)?);
+                if next.is_empty() {
+                    self.account(key, Some(&session), None);
+                    slot.remove();
+                    return Ok(Edited::Emptied);
+                }
+                self.account(key, Some(&session), Some(&next));
+                slot.insert(Entry::Live(Arc::clone(&next)));
+                Ok(Edited::Live(next))
+            }
+        }
+    }
+
+    pub(super) fn insert(&self, key: &StoreKey, session: Session) -> Result<Arc<Session>, Error> {
+        let room = self.reserve()?;
+        let session = Arc::new(session);
+        self.put(
+            self.map.entry(*key),
+            Entry::Live(Arc::clone(&session)),
+            Some(room),
+        );
+        Ok(session)
+    }
+
+    pub(super) fn replace(&self, step: Replace<'_>, now: UnixTime) -> Result<Replaced, Error> {
+        let _alone = self.moves.lock().unwrap_or_else(PoisonError::into_inner);
+        let as_expected = |found: Option<Entry>| match (found, step.seen) {
+            (Some(Entry::Live(session)), Some(version)) => session.version == version,
+            (None, None) => true,
+            _ => false,
+        };
+        // Asked first because another mover may have been here: what it wrote under the new key must stand.
+        if !as_expected(self.load(step.old, now)) {
+            return Ok(Replaced::Changed);
+        }
+        // A session that only moves needs no room: for a moment it stands twice.
+        let room = if step.seen.is_some() {
+            self.squeeze()
+        } else {
+            self.reserve()?
+        };
+        self.put(
+            self.map.entry(*step.new),
+            Entry::Live(Arc::new(step.session)),
+            Some(room),
+        );
+        let slot = self.map.entry(*step.old);
+        if as_expected(self.found(&slot, now)) {
+            self.put(slot, step.leave, None);
+            return Ok(Replaced::Done);
+        }
+        drop(slot);
+        if let Slot::Occupied(slot) = self.map.entry(*step.new) {
+            self.vacate(slot);
+        }
+        Ok(Replaced::Changed)
+    }
+
+    pub(super) fn end(&self, key: &StoreKey, mark: bool, until: UnixTime, now: UnixTime) -> Ended {
+        let slot = self.map.entry(*key);
+        match self.found(&slot, now) {
+            Some(Entry::Live(session)) => {
+                self.put(slot, Entry::Ended { until }, None);
+                Ended::Session(session)
+            }
+            Some(Entry::Renewed(renewed)) => Ended::Renewed(*renewed),
+            Some(Entry::Superseded { .. } | Entry::Ended { .. }) => Ended::Nothing,
+            None => {
+                if mark {
+                    self.put(slot, Entry::Ended { until }, None);
+                }
+                Ended::Nothing
+            }
+        }
+    }
+
+    pub(super) fn by_user(&self, user: &str, now: UnixTime) -> Vec<(StoreKey, Arc<Session>)> {
+        let live = |key| match self.load(&key, now) {
+            Some(Entry::Live(session)) if session.user.as_deref() == Some(user) => {
+                Some((key, session))
+            }
+            _ => None,
+        };
+        self.indexes
+            .user(user)
+            .into_iter()
+            .filter_map(live)
+            .collect()
+    }
+
+    pub(super) fn by_id(&self, id: &PublicId, now: UnixTime) -> Option<(StoreKey, Arc<Session>)> {
+        let key = self.indexes.renewed(id).unwrap_or_else(|| id.first_key());
+        match self.load(&key, now) {
+            Some(Entry::Live(session)) if session.id == *id => Some((key, session)),
+            _ => None,
+        }
+    }
+
+    /// Drops what has expired. Locks one shard at a time; meant for a thread of its own.
+    pub fn sweep(&self, now: UnixTime) {
+        let expired = |entry: &Entry| entry.at(now, &self.lifetimes).is_none();
+        let keys: Vec<StoreKey> = self
+            .map
+            .iter()
+            .filter(|item| expired(item.value()))
+            .map(|item| *item.key())
+            .collect();
+        for key in keys {
+            if let Slot::Occupied(slot) = self.map.entry(key)
+                && expired(slot.get())
+                && self.vacate(slot)
+            {
+                self.expired.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// A place for one more session, made by evicting another if need be. No entry may be locked by the caller.
+    fn reserve(&self) -> Result<Room<'_>, Error> {
+        self.fit()?;
+        loop {
+            let live = self.live.load(Ordering::Relaxed);
+            if live >= self.settings.max_sessions {
+                self.evict()?;
+            } else if self
+                .live
+                .compare_exchange_weak(live, live + 1, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+            {
+                return Ok(Room(&self.live));
+            }
+        }
+    }
+
+    /// Evicts until what is kept is within its bytes.
+    fn fit(&self) -> Result<(), Error> {
+        while self.bytes.load(Ordering::Relaxed) >= self.settings.max_bytes {
+            self.evict()?;
+        }
+        Ok(())
+    }
+
+    /// The longest idle session without a user goes; sessions with one never do.
+    fn evict(&self) -> Result<(), Error> {
+        let (seen, key) = self.indexes.longest_idle().ok_or(Error::Full)?;
+        if let Slot::Occupied(slot) = self.map.entry(key)
+            && matches!(slot.get(), Entry::Live(session) if session.user.is_none() && session.last_seen == seen)
+            && self.vacate(slot)
+        {
+            self.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn squeeze(&self) -> Room<'_> {
+        self.live.fetch_add(1, Ordering::Relaxed);
+        Room(&self.live)
+    }
+
+    fn found(&self, slot: &Slot<'_, StoreKey, Entry>, now: UnixTime) -> Option<Entry> {
+        match slot {
+            Slot::Occupied(slot) => slot.get().at(now, &self.lifetimes),
+            Slot::Vacant(_) => None,
+        }
+    }
+
+    /// Changes a live session in place, without a new version.
+    fn update(&self, key: &StoreKey, change: impl FnOnce(&mut Session)) {
+        if let Some(mut entry) = self.map.get_mut(key)
+            && let Entry::Live(session) = &mut *entry
+        {
+            let before = Arc::clone(session);
+            let mut next = Session::clone(session);
+            change(&mut next);
+            *session = Arc::new(next);
+            self.account(key, Some(&before), Some(session));
+        }
+    }
+
+    /// Writes an entry; a session that comes where none was takes `room`.
+    fn put(&self, slot: Slot<'_, StoreKey, Entry>, entry: Entry, room: Option<Room<'_>>) {
+        let key = *slot.key();
+        let before = match &slot {
+            Slot::Occupied(slot) => live(slot.get()).cloned(),
+            Slot::Vacant(_) => None,
+        };
+        let after = live(&entry).cloned();
+        self.account(&key, before.as_deref(), after.as_deref());
+        if let (None, Some(_), Some(room)) = (&before, &after, room) {
+            room.take();
+        }
+        // Written while the guard is held, hence after the indexes: an entry and its places in them change together.
+        slot.insert(entry);
+    }
+
+    /// Removes an entry; says whether it was a session.
+    fn vacate(&self, slot: OccupiedEntry<'_, StoreKey, Entry>) -> bool {
+        let session = live(slot.get()).cloned();
+        if session.is_some() {
+            self.account(slot.key(), session.as_deref(), None);
+        }
+        slot.remove();
+        session.is_some()
+    }
+
+    /// Keeps indexes and counts in step with an entry. The entry's lock is held.
+    fn account(&self, key: &StoreKey, before: Option<&Session>, after: Option<&Session>) {
+        self.indexes.account(key, before, after);
+        self.bytes
+            .fetch_add(after.map_or(0, bytes), Ordering::Relaxed);
+        self.bytes
+            .fetch_sub(before.map_or(0, bytes), Ordering::Relaxed);
+        if before.is_some() && after.is_none() {
+            self.live.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A place among the live sessions, given back when dropped.
+struct Room<'a>(&'a AtomicUsize);
+
+impl Room<'_> {
+    /// The place is taken by a session.
+    fn take(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn live(entry: &Entry) -> Option<&Arc<Session>> {
+    if let Entry::Live(session) = entry {
+        Some(session)
+    } else {
+        None
+    }
+}
+
+/// What a session takes, near enough to bound them by.
+fn bytes(session: &Session) -> u64 {
+    (SESSION_BYTES + session.user.as_ref().map_or(0, |user| user.len()) + session.data.len()) as u64
 }
