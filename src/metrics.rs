@@ -31,8 +31,7 @@ impl Counter {
 
 /// Upper bounds of the latency buckets, in microseconds; what takes longer falls into one more.
 pub const BUCKETS: [u64; 14] = [
-    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
-    2_500_000, 10_000_000,
+    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000,
 ];
 
 /// How long things took.
@@ -46,10 +45,7 @@ impl Histogram {
     /// One more thing took so long.
     pub fn observe(&self, took: Duration) {
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BUCKETS
-            .iter()
-            .position(|bound| took <= *bound)
-            .unwrap_or(BUCKETS.len());
+        let bucket = BUCKETS.iter().position(|bound| took <= *bound).unwrap_or(BUCKETS.len());
         self.buckets[bucket].increment();
         self.microseconds.add(took);
     }

@@ -10,9 +10,7 @@ mod registry;
 
 use std::sync::Arc;
 
-use crate::session::{
-    Entry, KeyRing, Kind, Lifetimes, PublicId, Secret, Session, StoreKey, Ticket, UnixTime,
-};
+use crate::session::{Entry, KeyRing, Kind, Lifetimes, PublicId, Secret, Session, StoreKey, Ticket, UnixTime};
 use crate::session::{entry::Renewed, lifetime, ticket::Refusal, ticket::Verified};
 use crate::store::{self, Store};
 
@@ -91,11 +89,7 @@ impl Visit {
 
     /// The session, where there is one.
     pub fn session(&self) -> Option<&Session> {
-        if let Standing::Live(session) = &self.standing {
-            Some(session)
-        } else {
-            None
-        }
+        if let Standing::Live(session) = &self.standing { Some(session) } else { None }
     }
 
     /// Whether the visitor came without a valid ticket.
@@ -106,50 +100,25 @@ impl Visit {
     fn fresh(standing: Standing) -> Self {
         let secret = Secret::random();
         let key = secret.store_key();
-        Self {
-            standing,
-            secret,
-            key,
-            id: PublicId::from(key),
-            outdated: false,
-        }
+        Self { standing, secret, key, id: PublicId::from(key), outdated: false }
     }
 }
 
 /// What a ticket leads to.
 enum Found {
-    Live {
-        session: Arc<Session>,
-        secret: Secret,
-        key: StoreKey,
-        moved: bool,
-    },
+    Live { session: Arc<Session>, secret: Secret, key: StoreKey, moved: bool },
     Dead,
     Nothing,
 }
 
 impl Sessions {
     /// One worker's view of a store. `counters` are that worker's alone.
-    pub fn new(
-        store: Arc<Store>,
-        ring: Arc<KeyRing>,
-        settings: Arc<Settings>,
-        counters: Arc<Counters>,
-    ) -> Self {
-        Self {
-            store,
-            ring,
-            settings,
-            counters,
-        }
+    pub fn new(store: Arc<Store>, ring: Arc<KeyRing>, settings: Arc<Settings>, counters: Arc<Counters>) -> Self {
+        Self { store, ring, settings, counters }
     }
 
     /// The first of a request's cookie values that is a ticket of ours. No store is asked.
-    pub fn ticket<'a>(
-        &self,
-        candidates: impl Iterator<Item = &'a [u8]>,
-        now: UnixTime,
-    ) -> Option<Verified> {
+    pub fn ticket<'a>(&self, candidates: impl Iterator<Item = &'a [u8]>, now: UnixTime) -> Option<Verified> {
         for value in candidates {
             match Ticket::verify(value, &self.ring) {
                 Ok(verified) if self.settings.lifetimes.outlived(&verified.ticket, now) => {
@@ -169,17 +138,8 @@ impl Sessions {
 
     /// Where the bearer of `ticket` stands. Only a session's ticket asks the store. `active` says whether the request
     /// counts as activity.
-    pub async fn open(
-        &self,
-        ticket: Option<Verified>,
-        active: bool,
-        now: UnixTime,
-    ) -> Result<Visit, Error> {
-        let Some(Verified {
-            ticket,
-            key: signed_by,
-        }) = ticket
-        else {
+    pub async fn open(&self, ticket: Option<Verified>, active: bool, now: UnixTime) -> Result<Visit, Error> {
+        let Some(Verified { ticket, key: signed_by }) = ticket else {
             return Ok(Visit::fresh(Standing::New { expired: None }));
         };
         let outdated = signed_by != 0;
@@ -196,49 +156,26 @@ impl Sessions {
         match self.find(ticket.secret, key, now).await? {
             Found::Dead => Ok(Visit::fresh(Standing::Dead)),
             Found::Nothing => Ok(Visit::fresh(Standing::New { expired: Some(key) })),
-            Found::Live {
-                mut session,
-                secret,
-                key,
-                moved,
-            } => {
+            Found::Live { mut session, secret, key, moved } => {
                 if !moved && let Some(old) = &session.renewed_from {
-                    self.store
-                        .settle(&key, old, now.after(lifetime::OLD_TICKET_AFTER_NEW))
-                        .await?;
+                    self.store.settle(&key, old, now.after(lifetime::OLD_TICKET_AFTER_NEW)).await?;
                 }
                 if active && self.settings.lifetimes.touch_due(&session, now) {
                     self.store.touch(&key, now).await?;
                     Arc::make_mut(&mut session).last_seen = now;
                 }
                 let (id, standing) = (session.id, Standing::Live(session));
-                Ok(Visit {
-                    standing,
-                    secret,
-                    key,
-                    id,
-                    outdated: outdated || moved,
-                })
+                Ok(Visit { standing, secret, key, id, outdated: outdated || moved })
             }
         }
     }
 
     /// Follows a secret to where its session is now.
-    async fn find(
-        &self,
-        mut secret: Secret,
-        mut key: StoreKey,
-        now: UnixTime,
-    ) -> Result<Found, Error> {
+    async fn find(&self, mut secret: Secret, mut key: StoreKey, now: UnixTime) -> Result<Found, Error> {
         for renewals in 0..MOST_RENEWALS {
             match self.store.load(&key, now).await? {
                 Some(Entry::Live(session)) => {
-                    return Ok(Found::Live {
-                        session,
-                        secret,
-                        key,
-                        moved: renewals > 0,
-                    });
+                    return Ok(Found::Live { session, secret, key, moved: renewals > 0 });
                 }
                 Some(Entry::Renewed(renewed)) => match self.follow(&secret, &renewed) {
                     Some(next) => (secret, key) = (next, renewed.to),

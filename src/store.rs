@@ -91,10 +91,7 @@ pub struct EditRules {
 
 impl Store {
     /// The entry under a key as it stands at `now`.
-    #[expect(
-        clippy::unused_async,
-        reason = "the contract of stores that ask over the network"
-    )]
+    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn load(&self, key: &StoreKey, now: UnixTime) -> Result<Option<Entry>, Error> {
         match self {
             Self::Memory(memory) => Ok(memory.load(key, now)),
@@ -102,10 +99,7 @@ impl Store {
     }
 
     /// Writes that a live session was seen at `now`; `settled` also forgets which key it was renewed from.
-    #[expect(
-        clippy::unused_async,
-        reason = "the contract of stores that ask over the network"
-    )]
+    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn touch(&self, key: &StoreKey, now: UnixTime) -> Result<(), Error> {
         match self {
             Self::Memory(memory) => memory.touch(key, now),
@@ -114,16 +108,8 @@ impl Store {
     }
 
     /// The new ticket of a renewed session has come back: the old key leads there until `until` at most.
-    #[expect(
-        clippy::unused_async,
-        reason = "the contract of stores that ask over the network"
-    )]
-    pub async fn settle(
-        &self,
-        key: &StoreKey,
-        old: &StoreKey,
-        until: UnixTime,
-    ) -> Result<(), Error> {
+    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
+    pub async fn settle(&self, key: &StoreKey, old: &StoreKey, until: UnixTime) -> Result<(), Error> {
         match self {
             Self::Memory(memory) => memory.settle(key, old, until),
         }
@@ -131,27 +117,15 @@ impl Store {
     }
 
     /// Applies an edit to the session as it stands, or gives birth to it where `rules` allow.
-    #[expect(
-        clippy::unused_async,
-        reason = "the contract of stores that ask over the network"
-    )]
-    pub async fn edit(
-        &self,
-        key: &StoreKey,
-        edit: &Edit,
-        rules: EditRules,
-        now: UnixTime,
-    ) -> Result<Edited, Error> {
+    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
+    pub async fn edit(&self, key: &StoreKey, edit: &Edit, rules: EditRules, now: UnixTime) -> Result<Edited, Error> {
         match self {
             Self::Memory(memory) => memory.edit(key, edit, rules, now),
         }
     }
 
     /// Stores a session under a key that nobody has seen yet.
-    #[expect(
-        clippy::unused_async,
-        reason = "the contract of stores that ask over the network"
-    )]
+    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn insert(&self, key: &StoreKey, session: Session) -> Result<Arc<Session>, Error> {
         match self {
             Self::Memory(memory) => memory.insert(key, session),
@@ -160,10 +134,7 @@ impl Store {
 
     /// Moves a session: stores `session` under `new`, and leaves `leave` under `old`, provided that `old` still holds
     /// what `seen` says: the live session of that version, or nothing.
-    #[expect(
-        clippy::unused_async,
-        reason = "the contract of stores that ask over the network"
-    )]
+    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn replace(&self, step: Replace<'_>, now: UnixTime) -> Result<Replaced, Error> {
         match self {
             Self::Memory(memory) => memory.replace(step, now),
@@ -172,47 +143,24 @@ impl Store {
 
     /// Ends the session under a key and remembers that until `until`. Where there is no session, `mark` says whether
     /// the key is marked all the same (a guest's key, under which a slow first write may still arrive).
-    #[expect(
-        clippy::unused_async,
-        reason = "the contract of stores that ask over the network"
-    )]
-    pub async fn end(
-        &self,
-        key: &StoreKey,
-        mark: bool,
-        until: UnixTime,
-        now: UnixTime,
-    ) -> Result<Ended, Error> {
+    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
+    pub async fn end(&self, key: &StoreKey, mark: bool, until: UnixTime, now: UnixTime) -> Result<Ended, Error> {
         match self {
             Self::Memory(memory) => Ok(memory.end(key, mark, until, now)),
         }
     }
 
     /// Every live session of a user.
-    #[expect(
-        clippy::unused_async,
-        reason = "the contract of stores that ask over the network"
-    )]
-    pub async fn by_user(
-        &self,
-        user: &str,
-        now: UnixTime,
-    ) -> Result<Vec<(StoreKey, Arc<Session>)>, Error> {
+    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
+    pub async fn by_user(&self, user: &str, now: UnixTime) -> Result<Vec<(StoreKey, Arc<Session>)>, Error> {
         match self {
             Self::Memory(memory) => Ok(memory.by_user(user, now)),
         }
     }
 
     /// The live session with a public id.
-    #[expect(
-        clippy::unused_async,
-        reason = "the contract of stores that ask over the network"
-    )]
-    pub async fn by_id(
-        &self,
-        id: &PublicId,
-        now: UnixTime,
-    ) -> Result<Option<(StoreKey, Arc<Session>)>, Error> {
+    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
+    pub async fn by_id(&self, id: &PublicId, now: UnixTime) -> Result<Option<(StoreKey, Arc<Session>)>, Error> {
         match self {
             Self::Memory(memory) => Ok(memory.by_id(id, now)),
         }
@@ -236,10 +184,7 @@ pub struct Replace<'a> {
 
 /// The session after an edit, or why it cannot be.
 pub(crate) fn edited(session: &Session, edit: &Edit, max_data: usize) -> Result<Session, Error> {
-    let data = edit
-        .patch
-        .as_ref()
-        .map_or_else(|| session.data.clone(), |patch| session.data.patched(patch));
+    let data = edit.patch.as_ref().map_or_else(|| session.data.clone(), |patch| session.data.patched(patch));
     check(&data, max_data)?;
     Ok(Session {
         data,
@@ -250,12 +195,5 @@ pub(crate) fn edited(session: &Session, edit: &Edit, max_data: usize) -> Result<
 }
 
 fn check(data: &Data, limit: usize) -> Result<(), Error> {
-    if data.len() > limit {
-        Err(Error::DataOverLimit {
-            size: data.len(),
-            limit,
-        })
-    } else {
-        Ok(())
-    }
+    if data.len() > limit { Err(Error::DataOverLimit { size: data.len(), limit }) } else { Ok(()) }
 }

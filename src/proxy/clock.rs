@@ -26,11 +26,7 @@ impl Clock {
     pub fn now(&self) -> UnixTime {
         match self {
             // A clock before 1970 reads as 1970: every ticket then is from the future, which is harmless.
-            Self::System => UnixTime(
-                SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .map_or(0, |since| since.as_secs()),
-            ),
+            Self::System => UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())),
             Self::Manual(seconds) => UnixTime(seconds.load(Ordering::Relaxed)),
         }
     }

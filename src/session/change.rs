@@ -45,9 +45,7 @@ impl Edit {
 
     /// Whether a session could be born of it: something is set, not only removed.
     pub fn keeps_something(&self) -> bool {
-        self.patch
-            .as_ref()
-            .is_some_and(|patch| patch.iter().any(|(_, value)| value.is_some()))
+        self.patch.as_ref().is_some_and(|patch| patch.iter().any(|(_, value)| value.is_some()))
     }
 }
 
@@ -99,23 +97,17 @@ impl Patch {
     /// Reads the header's value: one JSON object, where `null` removes a key. Of a repeated key the last counts.
     pub fn parse(value: &[u8]) -> Result<Self, Malformed> {
         // `Option` reads null as None, which is what it means here.
-        serde_json::from_slice(value)
-            .map(Self)
-            .map_err(|_| Malformed::Patch)
+        serde_json::from_slice(value).map(Self).map_err(|_| Malformed::Patch)
     }
 
     /// Every key, with its new value or none where it is removed.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&RawValue>)> {
-        self.0
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_deref()))
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_deref()))
     }
 
     /// About how many bytes its keys and values take as JSON.
     pub fn size(&self) -> usize {
-        self.iter()
-            .map(|(key, value)| key.len() + value.map_or(0, |value| value.get().len()) + 6)
-            .sum()
+        self.iter().map(|(key, value)| key.len() + value.map_or(0, |value| value.get().len()) + 6).sum()
     }
 }
 
@@ -129,13 +121,8 @@ impl fmt::Debug for Patch {
 /// Reads a user's name.
 pub fn user(value: &[u8]) -> Result<Box<str>, Malformed> {
     let name = std::str::from_utf8(value).map_err(|_| Malformed::User)?;
-    let fits =
-        !name.is_empty() && name.len() <= LONGEST_USER && !name.chars().any(char::is_control);
-    if fits {
-        Ok(name.into())
-    } else {
-        Err(Malformed::User)
-    }
+    let fits = !name.is_empty() && name.len() <= LONGEST_USER && !name.chars().any(char::is_control);
+    if fits { Ok(name.into()) } else { Err(Malformed::User) }
 }
 
 /// Reads which sessions end.
@@ -150,11 +137,7 @@ pub fn end(value: &[u8]) -> Result<End, Malformed> {
 
 /// Reads a request for renewal, which is `true` or not made at all.
 pub fn renew(value: &[u8]) -> Result<bool, Malformed> {
-    if value == b"true" {
-        Ok(true)
-    } else {
-        Err(Malformed::Renew)
-    }
+    if value == b"true" { Ok(true) } else { Err(Malformed::Renew) }
 }
 
 /// Reads whether the cookie is to outlive the browser.
@@ -173,38 +156,17 @@ mod tests {
 
     #[test]
     fn only_a_json_object_is_a_patch() {
-        for malformed in [
-            "",
-            "null",
-            "[]",
-            "1",
-            "{",
-            "{}{}",
-            "{\"a\":}",
-            "{a:1}",
-            "\u{feff}{}",
-            "{\"a\":1,}",
-        ] {
-            assert_eq!(
-                Patch::parse(malformed.as_bytes()).unwrap_err(),
-                Malformed::Patch,
-                "{malformed}"
-            );
+        for malformed in ["", "null", "[]", "1", "{", "{}{}", "{\"a\":}", "{a:1}", "\u{feff}{}", "{\"a\":1,}"] {
+            assert_eq!(Patch::parse(malformed.as_bytes()).unwrap_err(), Malformed::Patch, "{malformed}");
         }
-        assert_eq!(
-            Patch::parse(b"{\"a\":\"\xe9\"}").unwrap_err(),
-            Malformed::Patch
-        );
+        assert_eq!(Patch::parse(b"{\"a\":\"\xe9\"}").unwrap_err(), Malformed::Patch);
         assert!(Patch::parse(b" {} ").unwrap().iter().next().is_none());
     }
 
     #[test]
     fn of_a_repeated_key_the_last_counts() {
         let patch = Patch::parse(br#"{"a":1,"a":null}"#).unwrap();
-        assert!(matches!(
-            patch.iter().collect::<Vec<_>>()[..],
-            [("a", None)]
-        ));
+        assert!(matches!(patch.iter().collect::<Vec<_>>()[..], [("a", None)]));
     }
 
     #[test]
@@ -215,17 +177,8 @@ mod tests {
 
     #[test]
     fn users_are_short_printable_utf8() {
-        assert_eq!(
-            &*user("j\u{f6}rg@example.com".as_bytes()).unwrap(),
-            "j\u{f6}rg@example.com"
-        );
-        for malformed in [
-            &b""[..],
-            b"a\tb",
-            b"\xe9",
-            b"a\x7f",
-            &[b'a'; LONGEST_USER + 1],
-        ] {
+        assert_eq!(&*user("j\u{f6}rg@example.com".as_bytes()).unwrap(), "j\u{f6}rg@example.com");
+        for malformed in [&b""[..], b"a\tb", b"\xe9", b"a\x7f", &[b'a'; LONGEST_USER + 1]] {
             assert_eq!(user(malformed).unwrap_err(), Malformed::User);
         }
     }

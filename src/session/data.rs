@@ -33,8 +33,7 @@ impl Data {
     #[must_use]
     pub fn patched(&self, patch: &Patch) -> Self {
         // The text is our own; were it ever unreadable, the patch alone would be kept.
-        let mut keys: BTreeMap<String, &RawValue> =
-            serde_json::from_str(self.as_str()).unwrap_or_default();
+        let mut keys: BTreeMap<String, &RawValue> = serde_json::from_str(self.as_str()).unwrap_or_default();
         for (key, value) in patch.iter() {
             match value {
                 Some(value) => drop(keys.insert(key.to_owned(), value)),
@@ -103,14 +102,8 @@ mod tests {
 
     #[test]
     fn text_is_compact_ascii() {
-        let data = patched(
-            &Data::default(),
-            "{ \"k\\u00fc\" : [ 1 , \"a \\\" b\u{7f}\u{e9}\u{1f600}\\\\\" ,\t{ } ] }",
-        );
-        assert_eq!(
-            data.as_str(),
-            r#"{"k\u00fc":[1,"a \" b\u007f\u00e9\ud83d\ude00\\",{}]}"#
-        );
+        let data = patched(&Data::default(), "{ \"k\\u00fc\" : [ 1 , \"a \\\" b\u{7f}\u{e9}\u{1f600}\\\\\" ,\t{ } ] }");
+        assert_eq!(data.as_str(), r#"{"k\u00fc":[1,"a \" b\u007f\u00e9\ud83d\ude00\\",{}]}"#);
     }
 
     #[test]

@@ -40,13 +40,10 @@ impl Entry {
             Self::Renewed(renewed) if now < renewed.until => Some(self.clone()),
             // A response begun under the old ticket may still be on its way: it must not set a fresh guest's cookie
             // over the renewed one, nor give birth to another session.
-            Self::Renewed(renewed) => Self::Superseded {
-                until: renewed.until.after(lifetimes.tombstone),
+            Self::Renewed(renewed) => {
+                Self::Superseded { until: renewed.until.after(lifetimes.tombstone) }.at(now, lifetimes)
             }
-            .at(now, lifetimes),
-            Self::Superseded { until } | Self::Ended { until } => {
-                (now < *until).then(|| self.clone())
-            }
+            Self::Superseded { until } | Self::Ended { until } => (now < *until).then(|| self.clone()),
         }
     }
 }

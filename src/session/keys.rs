@@ -62,10 +62,7 @@ impl KeyRing {
         for (index, key) in keys.iter().enumerate() {
             let key = key.as_ref();
             if key.len() < SHORTEST_KEY {
-                return Err(KeyError::TooShort {
-                    index,
-                    length: key.len(),
-                });
+                return Err(KeyError::TooShort { index, length: key.len() });
             }
             if keys[..index].iter().any(|earlier| earlier.as_ref() == key) {
                 return Err(KeyError::Repeated { index });
@@ -82,20 +79,11 @@ impl KeyRing {
                 ticket.update(&[name_length]);
                 ticket.update(cookie.as_bytes());
                 let mut id = [0];
-                source
-                    .expand(b"session-gateway key id", &mut id)
-                    .expect("one byte is a valid HKDF length");
-                Key {
-                    id: id[0],
-                    ticket,
-                    renewal: derived(&source, b"session-gateway renewal"),
-                }
+                source.expand(b"session-gateway key id", &mut id).expect("one byte is a valid HKDF length");
+                Key { id: id[0], ticket, renewal: derived(&source, b"session-gateway renewal") }
             })
             .collect();
-        let log = derived(
-            &Hkdf::<Sha256>::new(None, first.as_ref()),
-            b"session-gateway log",
-        );
+        let log = derived(&Hkdf::<Sha256>::new(None, first.as_ref()), b"session-gateway log");
         Ok(Self { keys: ring, log })
     }
 
@@ -116,11 +104,7 @@ impl KeyRing {
 
     /// The keys that a ticket with this id may be signed by. More than one only where two ids happen to be the same.
     pub(super) fn candidates(&self, id: u8) -> impl Iterator<Item = usize> {
-        self.keys
-            .iter()
-            .enumerate()
-            .filter(move |(_, key)| key.id == id)
-            .map(|(index, _)| index)
+        self.keys.iter().enumerate().filter(move |(_, key)| key.id == id).map(|(index, _)| index)
     }
 
     pub(super) fn mac(&self, index: usize, signed: &[u8]) -> HmacSha256 {
@@ -136,9 +120,7 @@ impl KeyRing {
 
     /// The same where the store says which key the renewed session has: another gateway may sign with another key.
     pub fn next_secret_at(&self, secret: &Secret, to: &StoreKey) -> Option<Secret> {
-        (0..self.keys.len())
-            .map(|index| self.next_secret_under(index, secret))
-            .find(|next| next.store_key() == *to)
+        (0..self.keys.len()).map(|index| self.next_secret_under(index, secret)).find(|next| next.store_key() == *to)
     }
 
     fn next_secret_under(&self, index: usize, secret: &Secret) -> Secret {
@@ -158,17 +140,13 @@ impl KeyRing {
 
 fn derived(source: &Hkdf<Sha256>, label: &[u8]) -> HmacSha256 {
     let mut key = zeroize::Zeroizing::new([0; 32]);
-    source
-        .expand(label, key.as_mut())
-        .expect("32 bytes is a valid HKDF length");
+    source.expand(label, key.as_mut()).expect("32 bytes is a valid HKDF length");
     HmacSha256::new_from_slice(key.as_ref()).expect("HMAC takes keys of any length")
 }
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyRing")
-            .field("keys", &self.keys.len())
-            .finish_non_exhaustive()
+        f.debug_struct("KeyRing").field("keys", &self.keys.len()).finish_non_exhaustive()
     }
 }
 

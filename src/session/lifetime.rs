@@ -53,10 +53,7 @@ impl Lifetimes {
 
     /// The first moment at which a session is no more, unless a request comes before.
     pub fn expiry(&self, session: &Session) -> UnixTime {
-        session
-            .last_seen
-            .after(self.limits(session).idle)
-            .min(self.end(session))
+        session.last_seen.after(self.limits(session).idle).min(self.end(session))
     }
 
     /// Whether the last-seen time is worth writing.
@@ -75,11 +72,7 @@ impl Lifetimes {
     pub fn outlived(&self, ticket: &Ticket, now: UnixTime) -> bool {
         let longest = match ticket.kind {
             Kind::Guest => self.anonymous.lifetime,
-            Kind::Session => self
-                .user
-                .lifetime
-                .max(self.anonymous.lifetime)
-                .max(self.persistent.lifetime),
+            Kind::Session => self.user.lifetime.max(self.anonymous.lifetime).max(self.persistent.lifetime),
         };
         now.since(ticket.issued_at) >= longest
     }
@@ -91,10 +84,7 @@ mod tests {
     use crate::session::Secret;
 
     fn hours(idle: u64, lifetime: u64) -> Limits {
-        Limits {
-            idle: Duration::from_hours(idle),
-            lifetime: Duration::from_hours(lifetime),
-        }
+        Limits { idle: Duration::from_hours(idle), lifetime: Duration::from_hours(lifetime) }
     }
 
     fn lifetimes() -> Lifetimes {
@@ -110,25 +100,15 @@ mod tests {
 
     fn session(user: bool, persistent: bool) -> Session {
         let key = Secret::random().store_key();
-        Session {
-            user: user.then(|| "alice".into()),
-            persistent,
-            ..Session::new(key, UnixTime(1000))
-        }
+        Session { user: user.then(|| "alice".into()), persistent, ..Session::new(key, UnixTime(1000)) }
     }
 
     #[test]
     fn each_kind_has_its_own_limits() {
         let lifetimes = lifetimes();
         assert_eq!(lifetimes.limits(&session(true, false)), lifetimes.user);
-        assert_eq!(
-            lifetimes.limits(&session(false, false)),
-            lifetimes.anonymous
-        );
-        assert_eq!(
-            lifetimes.limits(&session(false, true)),
-            lifetimes.persistent
-        );
+        assert_eq!(lifetimes.limits(&session(false, false)), lifetimes.anonymous);
+        assert_eq!(lifetimes.limits(&session(false, true)), lifetimes.persistent);
         assert_eq!(lifetimes.limits(&session(true, true)), lifetimes.persistent);
     }
 
@@ -150,11 +130,7 @@ mod tests {
     #[test]
     fn a_ticket_is_refused_once_no_session_can_be_that_old() {
         let lifetimes = lifetimes();
-        let ticket = |kind| Ticket {
-            kind,
-            issued_at: UnixTime(0),
-            secret: Secret::random(),
-        };
+        let ticket = |kind| Ticket { kind, issued_at: UnixTime(0), secret: Secret::random() };
         let (week, month) = (UnixTime(168 * 3600), UnixTime(744 * 3600));
         assert!(!lifetimes.outlived(&ticket(Kind::Guest), UnixTime(week.0 - 1)));
         assert!(lifetimes.outlived(&ticket(Kind::Guest), week));

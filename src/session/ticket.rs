@@ -72,9 +72,7 @@ impl Ticket {
             return Err(Refusal::Malformed);
         }
         let mut bytes = zeroize::Zeroizing::new([0; BYTES]);
-        URL_SAFE_NO_PAD
-            .decode_slice(value, bytes.as_mut())
-            .map_err(|_| Refusal::Malformed)?;
+        URL_SAFE_NO_PAD.decode_slice(value, bytes.as_mut()).map_err(|_| Refusal::Malformed)?;
         let kind = match (bytes[0], bytes[1]) {
             (VERSION, 0) => Kind::Guest,
             (VERSION, 1) => Kind::Session,
@@ -85,19 +83,10 @@ impl Ticket {
         for key in ring.candidates(signed[2]) {
             // Constant time, and the whole MAC (RFC 2104 section 5 allows truncation; we do not use it).
             if ring.mac(key, signed).verify_slice(mac).is_ok() {
-                let issued_at = signed[3..8]
-                    .iter()
-                    .fold(0, |seconds, byte| seconds << 8 | u64::from(*byte));
+                let issued_at = signed[3..8].iter().fold(0, |seconds, byte| seconds << 8 | u64::from(*byte));
                 let mut secret = Secret([0; 32]);
                 secret.0.copy_from_slice(&signed[8..]);
-                return Ok(Verified {
-                    ticket: Self {
-                        kind,
-                        issued_at: UnixTime(issued_at),
-                        secret,
-                    },
-                    key,
-                });
+                return Ok(Verified { ticket: Self { kind, issued_at: UnixTime(issued_at), secret }, key });
             }
             refusal = Refusal::Forged;
         }
@@ -118,9 +107,7 @@ impl Ticket {
         let mac = ring.mac(0, &bytes[..SIGNED]).finalize().into_bytes();
         bytes[SIGNED..].copy_from_slice(&mac);
         let mut value = [0; LENGTH];
-        URL_SAFE_NO_PAD
-            .encode_slice(bytes.as_ref(), &mut value)
-            .expect("72 bytes are 96 characters");
+        URL_SAFE_NO_PAD.encode_slice(bytes.as_ref(), &mut value).expect("72 bytes are 96 characters");
         Signed(value)
     }
 }
@@ -210,9 +197,7 @@ impl PublicId {
     /// Its text form.
     pub fn text(&self) -> [u8; Self::LENGTH] {
         let mut text = [0; Self::LENGTH];
-        URL_SAFE_NO_PAD
-            .encode_slice(self.0, &mut text)
-            .expect("16 bytes are 22 characters");
+        URL_SAFE_NO_PAD.encode_slice(self.0, &mut text).expect("16 bytes are 22 characters");
         text
     }
 
@@ -261,22 +246,13 @@ mod tests {
     }
 
     fn ticket(kind: Kind) -> Ticket {
-        Ticket {
-            kind,
-            issued_at: UnixTime(1_800_000_000),
-            secret: Secret([7; 32]),
-        }
+        Ticket { kind, issued_at: UnixTime(1_800_000_000), secret: Secret([7; 32]) }
     }
 
     #[test]
     fn a_ticket_is_96_characters_that_need_no_quoting() {
         let value = ticket(Kind::Guest).sign(&ring(&[&[1; 32]]));
-        assert!(
-            value
-                .as_bytes()
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-        );
+        assert!(value.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')));
     }
 
     #[test]
@@ -285,48 +261,27 @@ mod tests {
         let value = ticket(Kind::Session).sign(&ring(&[old]));
         let rolled = Ticket::verify(value.as_bytes(), &ring(&[new, old])).unwrap();
         assert_eq!((rolled.key, rolled.ticket.kind), (1, Kind::Session));
-        assert_eq!(
-            Ticket::verify(value.as_bytes(), &ring(&[new])).unwrap_err(),
-            Refusal::UnknownKey
-        );
+        assert_eq!(Ticket::verify(value.as_bytes(), &ring(&[new])).unwrap_err(), Refusal::UnknownKey);
     }
 
     #[test]
     fn a_ticket_of_another_cookie_is_forged() {
         let value = ticket(Kind::Session).sign(&KeyRing::new(&[[1; 32]], "sid").unwrap());
-        assert_eq!(
-            Ticket::verify(value.as_bytes(), &ring(&[&[1; 32]])).unwrap_err(),
-            Refusal::Forged
-        );
+        assert_eq!(Ticket::verify(value.as_bytes(), &ring(&[&[1; 32]])).unwrap_err(), Refusal::Forged);
     }
 
     #[test]
     fn keys_that_are_short_missing_or_repeated_are_refused() {
-        assert_eq!(
-            KeyRing::new::<[u8; 32]>(&[], "sid").unwrap_err(),
-            KeyError::Missing
-        );
-        assert_eq!(
-            KeyRing::new(&[[0; 31]], "sid").unwrap_err(),
-            KeyError::TooShort {
-                index: 0,
-                length: 31
-            }
-        );
-        assert_eq!(
-            KeyRing::new(&[[3; 32], [3; 32]], "sid").unwrap_err(),
-            KeyError::Repeated { index: 1 }
-        );
+        assert_eq!(KeyRing::new::<[u8; 32]>(&[], "sid").unwrap_err(), KeyError::Missing);
+        assert_eq!(KeyRing::new(&[[0; 31]], "sid").unwrap_err(), KeyError::TooShort { index: 0, length: 31 });
+        assert_eq!(KeyRing::new(&[[3; 32], [3; 32]], "sid").unwrap_err(), KeyError::Repeated { index: 1 });
     }
 
     #[test]
     fn secrets_and_ids_never_show_in_debug() {
         let ticket = ticket(Kind::Session);
-        let shown = format!(
-            "{ticket:?} {:?} {:?}",
-            ticket.sign(&ring(&[&[1; 32]])),
-            PublicId::from(ticket.secret.store_key())
-        );
+        let shown =
+            format!("{ticket:?} {:?} {:?}", ticket.sign(&ring(&[&[1; 32]])), PublicId::from(ticket.secret.store_key()));
         assert_eq!(
             shown,
             "Ticket { kind: Session, issued_at: UnixTime(1800000000), secret: Secret(..) } Signed(..) PublicId(..)"
@@ -338,14 +293,8 @@ mod tests {
         let (old, new): (&[u8], &[u8]) = (&[1; 32], &[2; 32]);
         let secret = Secret([9; 32]);
         let next = ring(&[old, new]).next_secret(&secret);
-        assert_eq!(
-            ring(&[new, old]).next_secret_at(&secret, &next.store_key()),
-            Some(next)
-        );
-        assert_eq!(
-            ring(&[new, old]).next_secret_at(&secret, &secret.store_key()),
-            None
-        );
+        assert_eq!(ring(&[new, old]).next_secret_at(&secret, &next.store_key()), Some(next));
+        assert_eq!(ring(&[new, old]).next_secret_at(&secret, &secret.store_key()), None);
     }
 
     proptest! {

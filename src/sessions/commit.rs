@@ -68,13 +68,7 @@ enum Due {
 
 impl Sessions {
     /// Makes `change`, and says what becomes of the cookie. An error means that nothing was stored.
-    pub async fn commit(
-        &self,
-        visit: &Visit,
-        change: &Change,
-        answer: Answer,
-        now: UnixTime,
-    ) -> Result<Cookie, Error> {
+    pub async fn commit(&self, visit: &Visit, change: &Change, answer: Answer, now: UnixTime) -> Result<Cookie, Error> {
         let committed = self.try_commit(visit, change, answer, now).await;
         if committed.is_err() {
             self.counters.failed.increment();
@@ -82,13 +76,7 @@ impl Sessions {
         committed
     }
 
-    async fn try_commit(
-        &self,
-        visit: &Visit,
-        change: &Change,
-        answer: Answer,
-        now: UnixTime,
-    ) -> Result<Cookie, Error> {
+    async fn try_commit(&self, visit: &Visit, change: &Change, answer: Answer, now: UnixTime) -> Result<Cookie, Error> {
         if let Some(end @ (End::This | End::All)) = change.end {
             return self.end(visit, end, answer, now).await;
         }
@@ -105,17 +93,12 @@ impl Sessions {
             self.end_others(visit, &after, now).await?;
         }
         match after {
-            After::Live {
-                session,
-                secret,
-                key,
-                cookie,
-            } => self.cookie(session, secret, key, cookie, answer, now).await,
+            After::Live { session, secret, key, cookie } => {
+                self.cookie(session, secret, key, cookie, answer, now).await
+            }
             After::Emptied => Ok(Cookie::Clear),
             After::Nothing => self.keep(visit, answer, now).await,
-            After::Guest { secret } if self.settings.guest_cookie => {
-                Ok(self.guest_cookie(&secret, now))
-            }
+            After::Guest { secret } if self.settings.guest_cookie => Ok(self.guest_cookie(&secret, now)),
             After::Guest { .. } => Ok(Cookie::Clear),
             After::Dropped => {
                 self.counters.dropped.increment();
@@ -137,42 +120,22 @@ impl Sessions {
                 None if self.settings.guest_cookie => Ok(self.guest_cookie(&visit.secret, now)),
                 None => Ok(Cookie::Clear),
             },
-            Standing::New { expired: None } if self.settings.guest_cookie => {
-                Ok(self.guest_cookie(&visit.secret, now))
-            }
+            Standing::New { expired: None } if self.settings.guest_cookie => Ok(self.guest_cookie(&visit.secret, now)),
             Standing::New { expired: None } => Ok(Cookie::Keep),
             Standing::Guest if visit.outdated => match self.store.load(&visit.key, now).await? {
                 Some(_) => Ok(Cookie::Keep),
                 None => Ok(self.guest_cookie(&visit.secret, now)),
             },
             Standing::Guest => Ok(Cookie::Keep),
-            Standing::Live(session) if visit.outdated => match self
-                .store
-                .load(&visit.key, now)
-                .await?
-            {
+            Standing::Live(session) if visit.outdated => match self.store.load(&visit.key, now).await? {
                 Some(Entry::Live(session)) => Ok(self.session_cookie(&session, &visit.secret, now)),
                 Some(Entry::Renewed(_)) if self.settings.lifetimes.renewal_due(session, now) => {
-                    self.renew_if_due(
-                        Arc::clone(session),
-                        visit.secret.clone(),
-                        visit.key,
-                        Due::No,
-                        now,
-                    )
-                    .await
+                    self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await
                 }
                 _ => Ok(Cookie::Keep),
             },
             Standing::Live(session) if self.settings.lifetimes.renewal_due(session, now) => {
-                self.renew_if_due(
-                    Arc::clone(session),
-                    visit.secret.clone(),
-                    visit.key,
-                    Due::No,
-                    now,
-                )
-                .await
+                self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await
             }
             Standing::Live(_) => Ok(Cookie::Keep),
         }
@@ -187,30 +150,17 @@ impl Sessions {
             Standing::Live(_) => None,
             Standing::New { .. } | Standing::Guest => Some(self.joinable_since(now)),
         };
-        let rules = EditRules {
-            birth,
-            max_data: self.settings.max_data,
-        };
+        let rules = EditRules { birth, max_data: self.settings.max_data };
         let (mut secret, mut key) = (visit.secret.clone(), visit.key);
         for _ in 0..MOST_RENEWALS {
             match self.store.edit(&key, edit, rules, now).await? {
                 Edited::Live(session) => {
                     let cookie = self.due_after_edit(visit, &session, &key);
-                    return Ok(After::Live {
-                        session,
-                        secret,
-                        key,
-                        cookie,
-                    });
+                    return Ok(After::Live { session, secret, key, cookie });
                 }
                 Edited::Born(session) => {
                     self.counters.born.increment();
-                    return Ok(After::Live {
-                        session,
-                        secret,
-                        key,
-                        cookie: Due::Now,
-                    });
+                    return Ok(After::Live { session, secret, key, cookie: Due::Now });
                 }
                 Edited::Emptied => {
                     self.counters.emptied.increment();
@@ -229,10 +179,7 @@ impl Sessions {
 
     /// How long ago a session may have been born for a guest's write to count as parallel to its first.
     fn joinable_since(&self, now: UnixTime) -> UnixTime {
-        UnixTime(
-            now.0
-                .saturating_sub(self.settings.lifetimes.tombstone.as_secs()),
-        )
+        UnixTime(now.0.saturating_sub(self.settings.lifetimes.tombstone.as_secs()))
     }
 
     fn not_the_guests(&self, visit: &Visit, session: &Session, now: UnixTime) -> bool {
@@ -263,30 +210,16 @@ impl Sessions {
         let session = edited(&Session::new(key, now), edit, self.settings.max_data)?;
         let session = self.store.insert(&key, session).await?;
         self.counters.born.increment();
-        Ok(After::Live {
-            session,
-            secret,
-            key,
-            cookie: Due::Now,
-        })
+        Ok(After::Live { session, secret, key, cookie: Due::Now })
     }
 
     /// A login: always a new secret and a new id. It passes even with a dead ticket, for the request carried its proof.
-    async fn log_in(
-        &self,
-        visit: &Visit,
-        user: &str,
-        edit: &Edit,
-        now: UnixTime,
-    ) -> Result<After, Error> {
+    async fn log_in(&self, visit: &Visit, user: &str, edit: &Edit, now: UnixTime) -> Result<After, Error> {
         for _ in 0..MOST_TRIES {
             let (left, from) = self.to_be_left(visit, now).await?;
             let secret = Secret::random();
             let key = secret.store_key();
-            let mut session = Session {
-                user: Some(user.into()),
-                ..Session::new(key, now)
-            };
+            let mut session = Session { user: Some(user.into()), ..Session::new(key, now) };
             if let Some(old) = &from {
                 let same_user = old.user.as_deref() == Some(user);
                 if same_user || old.user.is_none() {
@@ -295,17 +228,9 @@ impl Sessions {
                 session.persistent = same_user && old.persistent;
             }
             let session = edited(&session, edit, self.settings.max_data)?;
-            if let Some(session) = self
-                .supersede(left, from.as_deref(), key, session, now)
-                .await?
-            {
+            if let Some(session) = self.supersede(left, from.as_deref(), key, session, now).await? {
                 self.counters.logged_in.increment();
-                return Ok(After::Live {
-                    session,
-                    secret,
-                    key,
-                    cookie: Due::Now,
-                });
+                return Ok(After::Live { session, secret, key, cookie: Due::Now });
             }
         }
         Err(Error::Contended)
@@ -325,33 +250,19 @@ impl Sessions {
             let Some(old) = from else {
                 // A guest has nothing to take along: the old ticket dies, and what is kept begins under the new one.
                 if let Some(left) = left {
-                    self.store
-                        .end(&left, true, self.tombstone(now), now)
-                        .await?;
+                    self.store.end(&left, true, self.tombstone(now), now).await?;
                 }
                 let visit = Visit::fresh(Standing::New { expired: None });
                 return match self.edit(&visit, edit, now).await? {
-                    After::Nothing => Ok(After::Guest {
-                        secret: visit.secret,
-                    }),
+                    After::Nothing => Ok(After::Guest { secret: visit.secret }),
                     after => Ok(after),
                 };
             };
-            let session = Session {
-                id: key.into(),
-                issued_at: now,
-                renewed_from: None,
-                ..Session::clone(&old)
-            };
+            let session = Session { id: key.into(), issued_at: now, renewed_from: None, ..Session::clone(&old) };
             let session = edited(&session, edit, self.settings.max_data)?;
             if let Some(session) = self.supersede(left, Some(&old), key, session, now).await? {
                 self.counters.renewed_on_request.increment();
-                return Ok(After::Live {
-                    session,
-                    secret,
-                    key,
-                    cookie: Due::Now,
-                });
+                return Ok(After::Live { session, secret, key, cookie: Due::Now });
             }
         }
         Err(Error::Contended)
@@ -370,14 +281,10 @@ impl Sessions {
                 let free = self.store.load(key, now).await?.is_none();
                 return Ok((free.then_some(*key), None));
             }
-            Standing::Guest | Standing::Live(_) => {
-                self.find(visit.secret.clone(), visit.key, now).await?
-            }
+            Standing::Guest | Standing::Live(_) => self.find(visit.secret.clone(), visit.key, now).await?,
         };
         match expected {
-            Found::Live { session, .. } if self.not_the_guests(visit, &session, now) => {
-                Ok((None, None))
-            }
+            Found::Live { session, .. } if self.not_the_guests(visit, &session, now) => Ok((None, None)),
             Found::Live { session, key, .. } => Ok((Some(key), Some(session))),
             Found::Dead => Ok((None, None)),
             Found::Nothing => Ok((Some(visit.key), None)),
@@ -396,17 +303,9 @@ impl Sessions {
         let Some(old) = left else {
             return Ok(Some(self.store.insert(&key, session).await?));
         };
-        let leave = Entry::Superseded {
-            until: self.tombstone(now),
-        };
+        let leave = Entry::Superseded { until: self.tombstone(now) };
         let seen = from.map(|session| session.version);
-        let step = Replace {
-            old: &old,
-            seen,
-            leave,
-            new: &key,
-            session: session.clone(),
-        };
+        let step = Replace { old: &old, seen, leave, new: &key, session: session.clone() };
         match self.store.replace(step, now).await? {
             Replaced::Done => {
                 if from.is_some() {
@@ -419,38 +318,21 @@ impl Sessions {
     }
 
     /// Logout: here, or everywhere.
-    async fn end(
-        &self,
-        visit: &Visit,
-        end: End,
-        answer: Answer,
-        now: UnixTime,
-    ) -> Result<Cookie, Error> {
+    async fn end(&self, visit: &Visit, end: End, answer: Answer, now: UnixTime) -> Result<Cookie, Error> {
         match &visit.standing {
             Standing::Dead => Ok(Cookie::Keep),
             Standing::New { .. } => self.keep(visit, answer, now).await,
             Standing::Guest | Standing::Live(_) => {
                 let mark = matches!(visit.standing, Standing::Guest);
-                let ended = self
-                    .end_one(visit.secret.clone(), visit.key, mark, now)
-                    .await?;
-                let user = ended
-                    .as_deref()
-                    .or(visit.session())
-                    .and_then(|session| session.user.clone());
+                let ended = self.end_one(visit.secret.clone(), visit.key, mark, now).await?;
+                let user = ended.as_deref().or(visit.session()).and_then(|session| session.user.clone());
                 if let (End::All, Some(user)) = (end, user) {
-                    self.counters
-                        .logged_out
-                        .add(self.end_all_of(&user, None, now).await?);
+                    self.counters.logged_out.add(self.end_all_of(&user, None, now).await?);
                 }
                 if ended.is_some() {
                     self.counters.logged_out.increment();
                 }
-                Ok(if ended.is_some() || mark {
-                    Cookie::Clear
-                } else {
-                    Cookie::Keep
-                })
+                Ok(if ended.is_some() || mark { Cookie::Clear } else { Cookie::Keep })
             }
         }
     }
@@ -486,9 +368,7 @@ impl Sessions {
             After::Emptied | After::Guest { .. } | After::Dropped => (None, visit.key),
         };
         if let Some(user) = user {
-            self.counters
-                .logged_out
-                .add(self.end_all_of(&user, Some(this), now).await?);
+            self.counters.logged_out.add(self.end_all_of(&user, Some(this), now).await?);
         }
         Ok(())
     }
@@ -510,11 +390,7 @@ impl Sessions {
         if answer == Answer::Private && self.settings.lifetimes.renewal_due(&session, now) {
             return self.renew_if_due(session, secret, key, due, now).await;
         }
-        Ok(if wanted {
-            self.session_cookie(&session, &secret, now)
-        } else {
-            Cookie::Keep
-        })
+        Ok(if wanted { self.session_cookie(&session, &secret, now) } else { Cookie::Keep })
     }
 
     /// Periodic renewal. The new secret follows from the old one, so that parallel requests, here and in other gateways,
@@ -536,69 +412,35 @@ impl Sessions {
                 version: session.version.wrapping_add(1),
                 ..Session::clone(&session)
             };
-            let leave = Entry::Renewed(Box::new(Renewed {
-                to,
-                until: now.after(lifetime::OLD_TICKET),
-            }));
+            let leave = Entry::Renewed(Box::new(Renewed { to, until: now.after(lifetime::OLD_TICKET) }));
             let cookie = self.session_cookie(&moved, &next, now);
-            let step = Replace {
-                old: &key,
-                seen: Some(session.version),
-                leave,
-                new: &to,
-                session: moved,
-            };
+            let step = Replace { old: &key, seen: Some(session.version), leave, new: &to, session: moved };
             match self.store.replace(step, now).await? {
                 Replaced::Done => {
                     self.counters.renewed.increment();
                     return Ok(cookie);
                 }
                 Replaced::Changed => match self.find(secret.clone(), key, now).await? {
-                    Found::Live {
-                        session,
-                        secret,
-                        moved: true,
-                        ..
-                    } => return Ok(self.session_cookie(&session, &secret, now)),
-                    Found::Live {
-                        session: changed, ..
-                    } => session = changed,
+                    Found::Live { session, secret, moved: true, .. } => {
+                        return Ok(self.session_cookie(&session, &secret, now));
+                    }
+                    Found::Live { session: changed, .. } => session = changed,
                     Found::Dead | Found::Nothing => return Ok(Cookie::Keep),
                 },
             }
         }
         // It can wait for the next request; what was to be stored is stored.
-        Ok(if due == Due::Now {
-            self.session_cookie(&session, &secret, now)
-        } else {
-            Cookie::Keep
-        })
+        Ok(if due == Due::Now { self.session_cookie(&session, &secret, now) } else { Cookie::Keep })
     }
 
     fn session_cookie(&self, session: &Session, secret: &Secret, now: UnixTime) -> Cookie {
-        let ticket = Ticket {
-            kind: Kind::Session,
-            issued_at: session.issued_at,
-            secret: secret.clone(),
-        };
-        let max_age = session
-            .persistent
-            .then(|| self.settings.lifetimes.end(session).since(now));
-        Cookie::Set {
-            ticket: ticket.sign(&self.ring),
-            max_age,
-        }
+        let ticket = Ticket { kind: Kind::Session, issued_at: session.issued_at, secret: secret.clone() };
+        let max_age = session.persistent.then(|| self.settings.lifetimes.end(session).since(now));
+        Cookie::Set { ticket: ticket.sign(&self.ring), max_age }
     }
 
     fn guest_cookie(&self, secret: &Secret, now: UnixTime) -> Cookie {
-        let ticket = Ticket {
-            kind: Kind::Guest,
-            issued_at: now,
-            secret: secret.clone(),
-        };
-        Cookie::Set {
-            ticket: ticket.sign(&self.ring),
-            max_age: None,
-        }
+        let ticket = Ticket { kind: Kind::Guest, issued_at: now, secret: secret.clone() };
+        Cookie::Set { ticket: ticket.sign(&self.ring), max_age: None }
     }
 }

@@ -12,13 +12,7 @@ const MOST_LOOKS: usize = 32;
 impl Sessions {
     /// Every live session of a user.
     pub async fn list(&self, user: &str, now: UnixTime) -> Result<Vec<Arc<Session>>, Error> {
-        Ok(self
-            .store
-            .by_user(user, now)
-            .await?
-            .into_iter()
-            .map(|(_, session)| session)
-            .collect())
+        Ok(self.store.by_user(user, now).await?.into_iter().map(|(_, session)| session).collect())
     }
 
     /// The live session with a public id.
@@ -50,12 +44,7 @@ impl Sessions {
 
     /// Ends every session of a user but one. A session that is just being moved to a new ticket stands in the index under
     /// the new key before the old one is left: what one look misses, the next one finds.
-    pub(super) async fn end_all_of(
-        &self,
-        user: &str,
-        except: Option<StoreKey>,
-        now: UnixTime,
-    ) -> Result<u64, Error> {
+    pub(super) async fn end_all_of(&self, user: &str, except: Option<StoreKey>, now: UnixTime) -> Result<u64, Error> {
         let mut ended = 0;
         for _ in 0..MOST_LOOKS {
             let mut found = self.store.by_user(user, now).await?;
@@ -72,11 +61,7 @@ impl Sessions {
 
     async fn end_stored(&self, mut key: StoreKey, now: UnixTime) -> Result<bool, Error> {
         for _ in 0..MOST_RENEWALS {
-            match self
-                .store
-                .end(&key, false, self.tombstone(now), now)
-                .await?
-            {
+            match self.store.end(&key, false, self.tombstone(now), now).await? {
                 Ended::Session(_) => return Ok(true),
                 Ended::Renewed(renewed) => key = renewed.to,
                 Ended::Nothing => return Ok(false),

@@ -65,11 +65,7 @@ impl Memory {
     /// An empty store.
     pub fn new(settings: Settings, lifetimes: Lifetimes) -> Self {
         Self {
-            map: DashMap::with_capacity_and_hasher_and_shard_amount(
-                0,
-                RandomState::default(),
-                SHARDS,
-            ),
+            map: DashMap::with_capacity_and_hasher_and_shard_amount(0, RandomState::default(), SHARDS),
             indexes: Indexes::default(),
             moves: Mutex::default(),
             live: AtomicUsize::new(0),
@@ -114,13 +110,7 @@ impl Memory {
         }
     }
 
-    pub(super) fn edit(
-        &self,
-        key: &StoreKey,
-        edit: &Edit,
-        rules: EditRules,
-        now: UnixTime,
-    ) -> Result<Edited, Error> {
+    pub(super) fn edit(&self, key: &StoreKey, edit: &Edit, rules: EditRules, now: UnixTime) -> Result<Edited, Error> {
         if edit.keeps_something() {
             self.fit()?;
         }
@@ -146,13 +136,7 @@ impl Memory {
         }
     }
 
-    fn edit_in_place(
-        &self,
-        key: &StoreKey,
-        edit: &Edit,
-        rules: EditRules,
-        now: UnixTime,
-    ) -> Result<Edited, Error> {
+    fn edit_in_place(&self, key: &StoreKey, edit: &Edit, rules: EditRules, now: UnixTime) -> Result<Edited, Error> {
         let Slot::Occupied(mut slot) = self.map.entry(*key) else {
             return Ok(Edited::Missing);
         };
@@ -160,11 +144,7 @@ impl Memory {
             None => Ok(Edited::Missing),
             Some(Entry::Superseded { .. } | Entry::Ended { .. }) => Ok(Edited::Dead),
             Some(Entry::Renewed(renewed)) => Ok(Edited::Renewed(*renewed)),
-            Some(Entry::Live(session))
-                if rules.birth.is_some_and(|since| session.created < since) =>
-            {
-                Ok(Edited::Dead)
-            }
+            Some(Entry::Live(session)) if rules.birth.is_some_and(|since| session.created < since) => Ok(Edited::Dead),
             Some(Entry::Live(session)) => {
                 let next = Arc::new(edited(&session, edit, rules.max_data)?);
                 if next.is_empty() {
@@ -182,11 +162,7 @@ impl Memory {
     pub(super) fn insert(&self, key: &StoreKey, session: Session) -> Result<Arc<Session>, Error> {
         let room = self.reserve()?;
         let session = Arc::new(session);
-        self.put(
-            self.map.entry(*key),
-            Entry::Live(Arc::clone(&session)),
-            Some(room),
-        );
+        self.put(self.map.entry(*key), Entry::Live(Arc::clone(&session)), Some(room));
         Ok(session)
     }
 
@@ -202,16 +178,8 @@ impl Memory {
             return Ok(Replaced::Changed);
         }
         // A session that only moves needs no room: for a moment it stands twice.
-        let room = if step.seen.is_some() {
-            self.squeeze()
-        } else {
-            self.reserve()?
-        };
-        self.put(
-            self.map.entry(*step.new),
-            Entry::Live(Arc::new(step.session)),
-            Some(room),
-        );
+        let room = if step.seen.is_some() { self.squeeze() } else { self.reserve()? };
+        self.put(self.map.entry(*step.new), Entry::Live(Arc::new(step.session)), Some(room));
         let slot = self.map.entry(*step.old);
         if as_expected(self.found(&slot, now)) {
             self.put(slot, step.leave, None);
@@ -244,16 +212,10 @@ impl Memory {
 
     pub(super) fn by_user(&self, user: &str, now: UnixTime) -> Vec<(StoreKey, Arc<Session>)> {
         let live = |key| match self.load(&key, now) {
-            Some(Entry::Live(session)) if session.user.as_deref() == Some(user) => {
-                Some((key, session))
-            }
+            Some(Entry::Live(session)) if session.user.as_deref() == Some(user) => Some((key, session)),
             _ => None,
         };
-        self.indexes
-            .user(user)
-            .into_iter()
-            .filter_map(live)
-            .collect()
+        self.indexes.user(user).into_iter().filter_map(live).collect()
     }
 
     pub(super) fn by_id(&self, id: &PublicId, now: UnixTime) -> Option<(StoreKey, Arc<Session>)> {
@@ -267,12 +229,8 @@ impl Memory {
     /// Drops what has expired. Locks one shard at a time; meant for a thread of its own.
     pub fn sweep(&self, now: UnixTime) {
         let expired = |entry: &Entry| entry.at(now, &self.lifetimes).is_none();
-        let keys: Vec<StoreKey> = self
-            .map
-            .iter()
-            .filter(|item| expired(item.value()))
-            .map(|item| *item.key())
-            .collect();
+        let keys: Vec<StoreKey> =
+            self.map.iter().filter(|item| expired(item.value())).map(|item| *item.key()).collect();
         for key in keys {
             if let Slot::Occupied(slot) = self.map.entry(key)
                 && expired(slot.get())
@@ -290,11 +248,7 @@ impl Memory {
             let live = self.live.load(Ordering::Relaxed);
             if live >= self.settings.max_sessions {
                 self.evict()?;
-            } else if self
-                .live
-                .compare_exchange_weak(live, live + 1, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-            {
+            } else if self.live.compare_exchange_weak(live, live + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 return Ok(Room(&self.live));
             }
         }
@@ -374,10 +328,8 @@ impl Memory {
     /// Keeps indexes and counts in step with an entry. The entry's lock is held.
     fn account(&self, key: &StoreKey, before: Option<&Session>, after: Option<&Session>) {
         self.indexes.account(key, before, after);
-        self.bytes
-            .fetch_add(after.map_or(0, bytes), Ordering::Relaxed);
-        self.bytes
-            .fetch_sub(before.map_or(0, bytes), Ordering::Relaxed);
+        self.bytes.fetch_add(after.map_or(0, bytes), Ordering::Relaxed);
+        self.bytes.fetch_sub(before.map_or(0, bytes), Ordering::Relaxed);
         if before.is_some() && after.is_none() {
             self.live.fetch_sub(1, Ordering::Relaxed);
         }
@@ -401,11 +353,7 @@ impl Drop for Room<'_> {
 }
 
 fn live(entry: &Entry) -> Option<&Arc<Session>> {
-    if let Entry::Live(session) = entry {
-        Some(session)
-    } else {
-        None
-    }
+    if let Entry::Live(session) = entry { Some(session) } else { None }
 }
 
 /// What a session takes, near enough to bound them by.

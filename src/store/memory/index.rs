@@ -35,12 +35,7 @@ impl Default for Indexes {
 
 impl Indexes {
     /// A session under `key` has become another, has come or has gone.
-    pub(super) fn account(
-        &self,
-        key: &StoreKey,
-        before: Option<&Session>,
-        after: Option<&Session>,
-    ) {
+    pub(super) fn account(&self, key: &StoreKey, before: Option<&Session>, after: Option<&Session>) {
         let user = |session: Option<&Session>| session.and_then(|session| session.user.clone());
         if user(before) != user(after) {
             if let Some(user) = user(before) {
@@ -52,11 +47,7 @@ impl Indexes {
                 self.shard(hash).insert((hash, *key));
             }
         }
-        let idle = |session: Option<&Session>| {
-            session
-                .filter(|session| session.user.is_none())
-                .map(|s| s.last_seen)
-        };
+        let idle = |session: Option<&Session>| session.filter(|session| session.user.is_none()).map(|s| s.last_seen);
         if idle(before) != idle(after) {
             let mut evictable = lock(&self.evictable);
             if let Some(seen) = idle(before) {
@@ -66,11 +57,7 @@ impl Indexes {
                 evictable.insert((seen, *key));
             }
         }
-        let moved = |session: Option<&Session>| {
-            session
-                .map(|session| session.id)
-                .filter(|id| id.first_key() != *key)
-        };
+        let moved = |session: Option<&Session>| session.map(|session| session.id).filter(|id| id.first_key() != *key);
         if moved(before) != moved(after) {
             let mut renewed = lock(&self.renewed);
             if let Some(id) = moved(before)
@@ -88,11 +75,7 @@ impl Indexes {
     pub(super) fn user(&self, user: &str) -> Vec<StoreKey> {
         let hash = self.hash(user);
         let from = (hash, StoreKey::FIRST);
-        self.shard(hash)
-            .range(from..)
-            .take_while(|(of, _)| *of == hash)
-            .map(|(_, key)| *key)
-            .collect()
+        self.shard(hash).range(from..).take_while(|(of, _)| *of == hash).map(|(_, key)| *key).collect()
     }
 
     /// Where renewal moved the session with this id.
@@ -110,8 +93,7 @@ impl Indexes {
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, BTreeSet<(u64, StoreKey)>> {
-        let shard =
-            usize::try_from(hash % USER_SHARDS as u64).expect("smaller than the number of shards");
+        let shard = usize::try_from(hash % USER_SHARDS as u64).expect("smaller than the number of shards");
         lock(&self.users[shard])
     }
 }
