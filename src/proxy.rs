@@ -1,14 +1,35 @@
 //! THE PATH: one request, from the client to the upstream and back, top to bottom.
 
-use std::net::SocketAddr;
-
+pub mod access;
+pub mod body;
 pub mod clock;
 pub mod cookies;
+pub mod error;
 pub mod headers;
+mod host;
 pub mod route;
 pub mod upstream;
 
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SET_COOKIE};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri, Version, request};
+use hyper::body::Incoming;
+
+use crate::metrics::Counter;
+use crate::sessions::{Cookie, Sessions, Visit};
+use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
+use body::{RequestBody, ResponseBody};
 pub use clock::Clock;
+use cookies::OurCookie;
+use error::{Error, Fault};
+use headers::Names;
+use upstream::{Trust, Upstream};
 
 /// What is known of the client's connection when a request arrives on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,4 +60,253 @@ pub struct Settings {
     pub routes: Vec<route::Settings>,
     /// Every upstream; routes refer to them by index.
     pub upstreams: Vec<upstream::Settings>,
+}
+
+/// What one worker's requests count; the admin address sums them over workers.
+#[derive(Debug)]
+pub struct Counters {
+    /// By route, in the order of the settings.
+    pub routes: Vec<Arc<RouteCounters>>,
+    /// By upstream, in the order of the settings.
+    pub upstreams: Vec<Arc<upstream::Counters>>,
+    /// Requests for which no route was found, or that were no valid request.
+    pub unrouted: Arc<RouteCounters>,
+    /// Session headers of clients, removed.
+    pub spoofed: Counter,
+    /// Session headers of upstreams that are not trusted with them, removed.
+    pub untrusted: Counter,
+    /// Session headers on answers of status 500 and above, ignored.
+    pub on_failure: Counter,
+    /// Responses refused because of a malformed session header.
+    pub malformed: Counter,
+    /// Backends' own cookies of our name, removed.
+    pub shadowed: Counter,
+}
+
+impl Counters {
+    /// All zero.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            routes: settings.routes.iter().map(|_| Arc::default()).collect(),
+            upstreams: settings.upstreams.iter().map(|_| Arc::default()).collect(),
+            unrouted: Arc::default(),
+            spoofed: Counter::default(),
+            untrusted: Counter::default(),
+            on_failure: Counter::default(),
+            malformed: Counter::default(),
+            shadowed: Counter::default(),
+        }
+    }
+}
+
+/// One worker's path for requests.
+#[derive(Debug)]
+pub struct Proxy {
+    routes: route::Table,
+    labels: Vec<Rc<RouteLabel>>,
+    unrouted: Rc<RouteLabel>,
+    upstreams: Vec<Upstream>,
+    sessions: Sessions,
+    cookie: OurCookie,
+    names: Rc<Names>,
+    clock: Clock,
+    counters: Arc<Counters>,
+    access: Option<Rc<AccessLog>>,
+    /// Tells this worker's failed requests apart, in the log and on error pages.
+    failures: Cell<u64>,
+    worker: u32,
+}
+
+/// What a request needs on its way besides itself.
+struct Way<'a> {
+    route: &'a route::Settings,
+    upstream: &'a Upstream,
+}
+
+impl Proxy {
+    /// One worker's. `settings` have been checked: names are header names, routes name upstreams.
+    pub fn new(
+        settings: &Settings,
+        sessions: Sessions,
+        clock: Clock,
+        counters: Arc<Counters>,
+        access: Option<AccessLog>,
+    ) -> Result<Self, http::header::InvalidHeaderName> {
+        let label =
+            |name: String, counters: &Arc<RouteCounters>| Rc::new(RouteLabel { name, counters: Arc::clone(counters) });
+        let upstreams = settings.upstreams.iter().zip(&counters.upstreams);
+        let mut worker = [0; 4];
+        getrandom::fill(&mut worker).expect("the operating system gives random bytes");
+        Ok(Self {
+            routes: route::Table::new(&settings.routes),
+            labels: settings.routes.iter().zip(&counters.routes).map(|(route, of)| label(route.label(), of)).collect(),
+            unrouted: label("none".to_owned(), &counters.unrouted),
+            upstreams: upstreams.map(|(settings, of)| Upstream::new(settings, Arc::clone(of))).collect(),
+            sessions,
+            cookie: OurCookie::new(&settings.cookie),
+            names: Rc::new(Names::new(&settings.headers)?),
+            clock,
+            access: access.map(Rc::new),
+            failures: Cell::new(0),
+            worker: u32::from_ne_bytes(worker),
+            counters,
+        })
+    }
+
+    /// Answers one request, whatever it is.
+    pub async fn serve(&self, request: Request<Incoming>, client: Client) -> Response<ResponseBody> {
+        let (head, body) = request.into_parts();
+        let version = head.version;
+        let mut exchange = Exchange::begin(self.access.as_ref(), client.address.ip(), &head);
+        let mut response = match self.exchange(head, body, client, &mut exchange).await {
+            Ok((response, lease, timeout)) => response
+                .map(|incoming| ResponseBody::upstream(incoming, lease, Rc::clone(&self.names), timeout, exchange)),
+            Err(error) => self.refuse(&error, exchange),
+        };
+        headers::answered_via(response.headers_mut(), Version::HTTP_11);
+        *response.version_mut() = if version == Version::HTTP_2 { version } else { Version::HTTP_11 };
+        response
+    }
+
+    /// The way of one request. Everything that awaits a store or an upstream is awaited here.
+    async fn exchange(
+        &self,
+        mut head: request::Parts,
+        body: Incoming,
+        client: Client,
+        exchange: &mut Exchange,
+    ) -> Result<(Response<Incoming>, upstream::Lease, Duration), Error> {
+        exchange.on(&self.unrouted);
+        let host = host::take(&mut head)?;
+        let way = self.route(&head, host.as_bytes(), exchange)?;
+        let (upstream, session) = (way.upstream, way.route.session);
+
+        // Before identity headers are added, since a client may name them in Connection.
+        headers::strip_hop_by_hop(&mut head.headers);
+        self.counters.spoofed.add(self.names.strip(&mut head.headers) as u64);
+        let now = self.clock.now();
+        let ticket = self.cookie.take(&mut head.headers, |values| self.sessions.ticket(values, now));
+
+        let visit = if session {
+            let opened = self.sessions.open(ticket, !way.route.passive, now).await;
+            let visit = opened.map_err(|source| Error::session(upstream, source))?;
+            exchange.in_session(|| self.sessions.ring().log_hash(visit.id()));
+            if upstream.trust() > Trust::None {
+                headers::identify(&mut head.headers, &self.names, &visit, self.sessions.lifetimes());
+            }
+            Some(visit)
+        } else {
+            None
+        };
+
+        headers::forward(&mut head.headers, &client, host, head.version);
+        let body = RequestBody::new(body, Rc::clone(&self.names), upstream.body_timeout());
+        let sent = upstream.exchange(upstream_request(head, body)).await;
+        let (mut response, lease) = sent.map_err(|source| Error::upstream(upstream, source))?;
+
+        headers::strip_hop_by_hop(response.headers_mut());
+        self.counters.shadowed.add(self.cookie.remove_set_cookies(response.headers_mut()) as u64);
+        self.commit(upstream, visit.as_ref(), &mut response).await?;
+        exchange.answered(response.status());
+        Ok((response, lease, upstream.body_timeout()))
+    }
+
+    fn route(&self, head: &request::Parts, host: &[u8], exchange: &mut Exchange) -> Result<Way<'_>, Error> {
+        if head.method == Method::CONNECT {
+            return Err(Error::Tunnel);
+        }
+        let host = host::without_port(host);
+        let found = self.routes.find(host, head.uri.path()).map_err(|route::Climbing| Error::Climbing)?;
+        let (index, route) = found.ok_or(Error::NoRoute)?;
+        exchange.on(&self.labels[index]);
+        Ok(Way { route, upstream: &self.upstreams[route.upstream] })
+    }
+
+    /// Takes what the response asks of the session, stores it, and puts our cookie into the response. It is stored
+    /// before the head leaves: the cookie is in the head, and a redirect must not overtake its own session.
+    async fn commit(
+        &self,
+        upstream: &Upstream,
+        visit: Option<&Visit>,
+        response: &mut Response<Incoming>,
+    ) -> Result<(), Error> {
+        let status = response.status();
+        let trust = if visit.is_some() { upstream.trust() } else { Trust::None };
+        let taken = headers::take_change(response.headers_mut(), &self.names, trust, status);
+        let taken = taken.map_err(|source| {
+            self.counters.malformed.increment();
+            Error::Change { upstream: upstream.name().to_owned(), source }
+        })?;
+        self.counters.untrusted.add(taken.untrusted as u64);
+        self.counters.on_failure.add(taken.on_failure as u64);
+        let Some(visit) = visit else { return Ok(()) };
+
+        let answer = headers::answer(response.headers());
+        let committed = self.sessions.commit(visit, &taken.change, answer, self.clock.now()).await;
+        let cookie = committed.map_err(|source| Error::session(upstream, source))?;
+        self.tell_browser(&cookie, response);
+        if trust > Trust::None {
+            headers::vary_by_cookie(response.headers_mut());
+        }
+        Ok(())
+    }
+
+    fn tell_browser(&self, cookie: &Cookie, response: &mut Response<Incoming>) {
+        if let Some(set_cookie) = self.cookie.set_cookie(cookie) {
+            response.headers_mut().append(SET_COOKIE, set_cookie);
+            headers::keep_from_caches(response.headers_mut());
+        }
+    }
+
+    /// Our own answer, where the upstream's cannot be had. It never carries a cookie.
+    fn refuse(&self, error: &Error, exchange: Exchange) -> Response<ResponseBody> {
+        let failure = self.failures.get();
+        self.failures.set(failure.wrapping_add(1));
+        let id = format!("{:08x}-{failure}", self.worker);
+        match error.fault() {
+            Fault::Client => tracing::debug!(request = id, "{error}"),
+            Fault::Server => tracing::warn!(request = id, "{error}"),
+        }
+        let status = error.status();
+        exchange.answered(status);
+        let mut response = Response::new(ResponseBody::own(error.page(&id), exchange));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+
+    /// Closes idle connections and hands over access lines. Called now and then by its worker.
+    pub fn tick(&self, since_last: Duration) {
+        for upstream in &self.upstreams {
+            upstream.tick(since_last);
+        }
+        if let Some(access) = &self.access {
+            access.flush();
+        }
+    }
+}
+
+/// The request as it goes upstream: HTTP/1.1, in origin form (RFC 9112 section 3.2.1).
+fn upstream_request(mut head: request::Parts, body: RequestBody) -> Request<RequestBody> {
+    if head.uri.authority().is_some() {
+        let path = head.uri.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        head.uri = Uri::from(path);
+    }
+    head.version = Version::HTTP_11;
+    Request::from_parts(head, body)
+}
+
+impl Error {
+    fn session(upstream: &Upstream, source: crate::sessions::Error) -> Self {
+        Self::Session { upstream: upstream.name().to_owned(), source }
+    }
+
+    fn upstream(upstream: &Upstream, source: upstream::Error) -> Self {
+        Self::Upstream { upstream: upstream.name().to_owned(), source }
+    }
 }

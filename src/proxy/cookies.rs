@@ -1,5 +1,11 @@
 //! `Cookie` in, `Set-Cookie` out.
 
+use bytes::{BufMut, BytesMut};
+use http::HeaderMap;
+use http::header::{COOKIE, Entry, HeaderValue, SET_COOKIE};
+
+use crate::sessions::Cookie;
+
 /// How our cookie is named and which attributes it carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -24,4 +30,208 @@ pub enum SameSite {
     Strict,
     /// Sent always; browsers require `Secure` with it.
     None,
+}
+
+/// Our cookie, as it is read and written.
+#[derive(Debug)]
+pub struct OurCookie {
+    name: Box<[u8]>,
+    attributes: Box<[u8]>,
+}
+
+impl OurCookie {
+    /// From what is configured.
+    pub fn new(settings: &Settings) -> Self {
+        let mut attributes = format!("; Path={}", settings.path);
+        if let Some(domain) = &settings.domain {
+            attributes.push_str("; Domain=");
+            attributes.push_str(domain);
+        }
+        attributes.push_str("; HttpOnly");
+        if settings.secure {
+            attributes.push_str("; Secure");
+        }
+        attributes.push_str(match settings.same_site {
+            SameSite::Lax => "; SameSite=Lax",
+            SameSite::Strict => "; SameSite=Strict",
+            SameSite::None => "; SameSite=None",
+        });
+        Self { name: settings.name.as_bytes().into(), attributes: attributes.into_bytes().into() }
+    }
+
+    /// Takes our cookie out of a request, however often it is there, and joins what is left into one field (RFC 9113
+    /// section 8.2.3). `pick` is given every value ours had, in order, and what it makes of them is returned.
+    pub fn take<T>(
+        &self,
+        headers: &mut HeaderMap,
+        pick: impl FnOnce(&mut dyn Iterator<Item = &[u8]>) -> Option<T>,
+    ) -> Option<T> {
+        let mut fields = headers.get_all(COOKIE).iter();
+        let first = fields.next()?;
+        let (many, ours) = (fields.next().is_some(), self.is_in(headers));
+        if !many && !ours {
+            return None;
+        }
+        // HeaderValue cannot be borrowed while it is replaced; a clone of it shares its bytes.
+        let first = first.clone();
+        let rest: Vec<HeaderValue> = headers.get_all(COOKIE).iter().skip(1).cloned().collect();
+        let all = || std::iter::once(&first).chain(&rest).flat_map(|field| pairs(field.as_bytes()));
+        let picked = if ours { pick(&mut all().filter_map(|pair| self.value(pair))) } else { None };
+        let mut left = BytesMut::new();
+        for pair in all().filter(|pair| self.value(pair).is_none()) {
+            if left.is_empty() {
+                left.reserve(first.len() + rest.iter().map(|field| field.len() + 2).sum::<usize>());
+            } else {
+                left.put_slice(b"; ");
+            }
+            left.put_slice(pair);
+        }
+        if left.is_empty() {
+            headers.remove(COOKIE);
+        } else if let Ok(left) = HeaderValue::from_maybe_shared(left.freeze()) {
+            headers.insert(COOKIE, left);
+        }
+        picked
+    }
+
+    fn is_in(&self, headers: &HeaderMap) -> bool {
+        headers.get_all(COOKIE).iter().flat_map(|field| pairs(field.as_bytes())).any(|pair| self.value(pair).is_some())
+    }
+
+    /// The value of a `name=value` pair of ours.
+    fn value<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
+        let rest = pair.strip_prefix(&*self.name)?;
+        let rest = rest.trim_ascii_start();
+        if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b"=").map(<[u8]>::trim_ascii_start) }
+    }
+
+    /// Takes a backend's `Set-Cookie` of our name out of its response: the browser has one cookie of that name.
+    /// Returns how many there were.
+    pub fn remove_set_cookies(&self, headers: &mut HeaderMap) -> usize {
+        let ours = |field: &HeaderValue| {
+            let pair = field.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+            self.value(pair.trim_ascii()).is_some()
+        };
+        let Entry::Occupied(fields) = headers.entry(SET_COOKIE) else { return 0 };
+        if !fields.iter().any(ours) {
+            return 0;
+        }
+        let (_, fields) = fields.remove_entry_mult();
+        let (ours, theirs): (Vec<_>, Vec<_>) = fields.partition(ours);
+        for field in theirs {
+            headers.append(SET_COOKIE, field);
+        }
+        ours.len()
+    }
+
+    /// Our `Set-Cookie`, where there is to be one.
+    pub fn set_cookie(&self, cookie: &Cookie) -> Option<HeaderValue> {
+        let mut text = BytesMut::with_capacity(self.name.len() + self.attributes.len() + 128);
+        text.put_slice(&self.name);
+        text.put_u8(b'=');
+        match cookie {
+            Cookie::Keep => return None,
+            Cookie::Clear => text.put_slice(b"; Max-Age=0"),
+            Cookie::Set { ticket, max_age } => {
+                text.put_slice(ticket.as_bytes());
+                if let Some(max_age) = max_age {
+                    text.put_slice(b"; Max-Age=");
+                    text.put_slice(max_age.as_secs().to_string().as_bytes());
+                }
+            }
+        }
+        text.put_slice(&self.attributes);
+        let mut value =
+            HeaderValue::from_maybe_shared(text.freeze()).expect("name and attributes were checked at start");
+        // Kept out of HPACK's dynamic table (RFC 7541 section 7.1.3), and out of Debug.
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+/// The pairs of a `Cookie` field, without white space around them; empty ones are no pairs.
+fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    field.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ours() -> OurCookie {
+        OurCookie::new(&Settings {
+            name: "sid".to_owned(),
+            secure: true,
+            same_site: SameSite::Lax,
+            domain: None,
+            path: "/".to_owned(),
+        })
+    }
+
+    fn take(fields: &[&str]) -> (Vec<String>, Option<String>) {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(COOKIE, HeaderValue::from_bytes(field.as_bytes()).unwrap());
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let values = ours().take(&mut headers, |values| Some(values.map(text).collect())).unwrap_or_default();
+        assert!(headers.get_all(COOKIE).iter().count() <= 1);
+        (values, headers.get(COOKIE).map(|field| text(field.as_bytes())))
+    }
+
+    #[test]
+    fn our_cookie_is_taken_out_and_the_others_stay() {
+        for (fields, values, left) in [
+            (&["sid=x"][..], &["x"][..], None),
+            (&["a=1; sid=x; b=2"], &["x"], Some("a=1; b=2")),
+            (&["sid=x; sid=y;sid=z"], &["x", "y", "z"], None),
+            (&["a=1", "sid=x", "b=2"], &["x"], Some("a=1; b=2")),
+            (&["a=1; b=\"q;\""], &[], Some("a=1; b=\"q;\"")),
+            (&["a=1", "b=2"], &[], Some("a=1; b=2")),
+            (&["sidx=1; xsid=2; SID=3"], &[], Some("sidx=1; xsid=2; SID=3")),
+            (&["sid; a=1"], &[""], Some("a=1")),
+            (&["sid = x ; a=1"], &["x"], Some("a=1")),
+            (&[";; ;"], &[], Some(";; ;")),
+            (&["a=\u{e9}; sid=x"], &["x"], Some("a=\u{e9}")),
+        ] {
+            let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+            assert_eq!(take(fields), (values, left.map(str::to_owned)), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_backend_cannot_set_our_cookie() {
+        let mut headers = HeaderMap::new();
+        for field in ["a=1; Path=/", "sid=evil; Path=/", " sid = evil", "sidx=1", "sid"] {
+            headers.append(SET_COOKIE, HeaderValue::from_static(field));
+        }
+        assert_eq!(ours().remove_set_cookies(&mut headers), 3);
+        let left: Vec<_> = headers.get_all(SET_COOKIE).iter().collect();
+        assert_eq!(left, ["a=1; Path=/", "sidx=1"]);
+    }
+
+    #[test]
+    fn a_deletion_carries_the_attributes_of_what_it_deletes() {
+        let value = ours().set_cookie(&Cookie::Clear).unwrap();
+        assert_eq!(value, "sid=; Max-Age=0; Path=/; HttpOnly; Secure; SameSite=Lax");
+    }
+
+    proptest! {
+        #[test]
+        fn no_field_leaves_our_cookie_in(field in "[asid=;, \"\\\\]{0,40}", other in "[asid=; ]{0,20}") {
+            let (_, left) = take(&[&field, &other]);
+            let left = left.unwrap_or_default();
+            prop_assert!(!pairs(left.as_bytes()).any(|pair| ours().value(pair).is_some()), "{left}");
+        }
+
+        #[test]
+        fn what_is_not_ours_stays_in_order(names in proptest::collection::vec("[a-r]{1,3}=[!-:<-~]{0,5}", 0..6), at in 0..6_usize) {
+            let mut fields = names.clone();
+            fields.insert(at.min(names.len()), "sid=x".to_owned());
+            let (values, left) = take(&[&fields.join("; ")]);
+            prop_assert_eq!(values, ["x"]);
+            prop_assert_eq!(left.unwrap_or_default(), names.join("; "));
+        }
+    }
 }

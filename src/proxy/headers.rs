@@ -1,10 +1,9 @@
 //! Every header rule, once.
 
-/// The session headers' prefix and how much of them an upstream is sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// What every session header's name begins with, such as `X-Session-`.
-    pub prefix: String,
-    /// The most bytes of session data sent upstream in a header; larger data is announced by its size.
-    pub data_budget: usize,
-}
+mod hop;
+mod names;
+mod session;
+
+pub use hop::{answer, answered_via, forward, keep_from_caches, strip_hop_by_hop, vary_by_cookie};
+pub use names::{Names, Settings};
+pub use session::{ChangeError, Taken, identify, take_change};

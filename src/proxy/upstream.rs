@@ -1,7 +1,21 @@
-//! One exchange with an upstream: pool, timeouts.
+//! One exchange with an upstream: pool, timeouts, retries.
+//!
+//! Each worker has its own pool, so that a connection never changes cores and taking one needs no lock.
 
+mod pool;
+
+use std::cell::Cell;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::metrics::Counter;
+use crate::proxy::body::RequestBody;
+pub use pool::Lease;
+use pool::Pool;
 
 /// A named group of backend servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,4 +63,154 @@ pub enum Trust {
     Write,
     /// It may also log in, end, renew and persist.
     Full,
+}
+
+/// Why an upstream gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No server could be connected to.
+    #[error("cannot connect to {server}: {source}")]
+    Connect {
+        /// The server tried last.
+        server: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The connection was not made in time.
+    #[error("cannot connect to {server} within {} ms", timeout.as_millis())]
+    ConnectTimeout {
+        /// The server tried last.
+        server: String,
+        /// How long it had.
+        timeout: Duration,
+    },
+    /// No response head came in time.
+    #[error("no response within {} ms", .0.as_millis())]
+    ResponseTimeout(Duration),
+    /// The connection broke, or what came is no HTTP.
+    #[error("no valid response: {0}")]
+    Exchange(hyper::Error),
+    /// The client's request body ended early or stood still.
+    #[error("the request body could not be read: {0}")]
+    RequestBody(hyper::Error),
+    /// It switched protocols though nobody asked.
+    #[error("it answered 101 Switching Protocols to a request without Upgrade")]
+    UnaskedUpgrade,
+}
+
+/// What one worker counts of an upstream.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections made.
+    pub connects: Counter,
+    /// Requests sent on a connection that had been used before.
+    pub reused: Counter,
+    /// Exchanges that ended without an answer.
+    pub failures: Counter,
+}
+
+/// One worker's view of an upstream.
+#[derive(Debug)]
+pub struct Upstream {
+    settings: Rc<Settings>,
+    pools: Box<[Rc<Pool>]>,
+    turn: Cell<usize>,
+    counters: std::sync::Arc<Counters>,
+}
+
+impl Upstream {
+    /// Without any connection yet.
+    pub fn new(settings: &Settings, counters: std::sync::Arc<Counters>) -> Self {
+        let settings = Rc::new(settings.clone());
+        let pools =
+            settings.servers.iter().map(|server| Rc::new(Pool::new(server.clone(), settings.max_idle))).collect();
+        Self { settings, pools, turn: Cell::new(0), counters }
+    }
+
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// What it may do with sessions.
+    pub fn trust(&self) -> Trust {
+        self.settings.trust
+    }
+
+    /// How long bodies may stand still.
+    pub fn body_timeout(&self) -> Duration {
+        self.settings.body_timeout
+    }
+
+    /// Sends a request and waits for the head of its answer. A request that was never written, because the connection it
+    /// was meant for had just been closed, is sent again on another; no other is.
+    pub async fn exchange(&self, request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Error> {
+        let exchanged = self.try_exchange(request).await;
+        if exchanged.is_err() {
+            self.counters.failures.increment();
+        }
+        exchanged
+    }
+
+    async fn try_exchange(&self, mut request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Error> {
+        loop {
+            let mut lease = self.lease().await?;
+            let sent =
+                tokio::time::timeout(self.settings.response_timeout, lease.sender().try_send_request(request)).await;
+            match sent {
+                Err(_) => return Err(Error::ResponseTimeout(self.settings.response_timeout)),
+                Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Err(Error::UnaskedUpgrade);
+                }
+                Ok(Ok(response)) => return Ok((response, lease)),
+                Ok(Err(mut unsent)) => match unsent.take_message() {
+                    // Each turn uses up an idle connection, or ends with a fresh one.
+                    Some(unwritten) if lease.is_reused() => request = unwritten,
+                    _ => {
+                        let error = unsent.into_error();
+                        return Err(if error.is_user() { Error::RequestBody(error) } else { Error::Exchange(error) });
+                    }
+                },
+            }
+        }
+    }
+
+    /// A connection to the server whose turn it is, or to the next that can be connected to.
+    async fn lease(&self) -> Result<Lease, Error> {
+        let first = self.turn.get();
+        self.turn.set((first + 1) % self.pools.len());
+        let mut failure = None;
+        for offset in 0..self.pools.len() {
+            let pool = &self.pools[(first + offset) % self.pools.len()];
+            if let Some(lease) = Pool::idle(pool) {
+                self.counters.reused.increment();
+                return Ok(lease);
+            }
+            match Pool::connect(pool, self.settings.connect_timeout).await {
+                Ok(lease) => {
+                    self.counters.connects.increment();
+                    return Ok(lease);
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.expect("an upstream has at least one server"))
+    }
+
+    /// Closes connections that nobody has used for so long. Called now and then, so that no request reads a clock.
+    pub fn tick(&self, since_last: Duration) {
+        for pool in &self.pools {
+            pool.age(since_last, self.settings.keepalive);
+        }
+    }
+}
+
+impl std::fmt::Display for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "http://[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "http://{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }

@@ -1,0 +1,99 @@
+//! Error to status, the one table; and what the client is shown of it.
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::headers::ChangeError;
+use super::upstream;
+use crate::sessions;
+use crate::store;
+
+/// Why a request was not answered by its upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No host, several, or one that is none (RFC 9112 section 3.2).
+    #[error("the request names no host, more than one, or something else")]
+    Host,
+    /// A path that climbs out of where it begins.
+    #[error("the path has a dot segment")]
+    Climbing,
+    /// CONNECT, which asks for another kind of proxy.
+    #[error("the method asks for a tunnel")]
+    Tunnel,
+    /// No route serves this host and path.
+    #[error("no route serves this host and path")]
+    NoRoute,
+    /// The session could not be opened, or a change not be stored.
+    #[error("upstream {upstream}: {source}")]
+    Session {
+        /// The upstream's name.
+        upstream: String,
+        /// What went wrong.
+        source: sessions::Error,
+    },
+    /// The response's session headers cannot be followed.
+    #[error("upstream {upstream} sent a malformed session header: {source}")]
+    Change {
+        /// The upstream's name.
+        upstream: String,
+        /// Which, and why.
+        source: ChangeError,
+    },
+    /// No answer.
+    #[error("upstream {upstream}: {source}")]
+    Upstream {
+        /// The upstream's name.
+        upstream: String,
+        /// Why.
+        source: upstream::Error,
+    },
+}
+
+/// Whose fault an error is, which decides how loudly it is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The client's.
+    Client,
+    /// The upstream's, or the store's: somebody should look.
+    Server,
+}
+
+impl Error {
+    /// What the client is told.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Host | Self::Climbing => StatusCode::BAD_REQUEST,
+            Self::Tunnel => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Session { source, .. } => match source {
+                sessions::Error::Store(store::Error::Full) | sessions::Error::Contended => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+                // The backend asked for more than a session may hold.
+                sessions::Error::Store(store::Error::DataOverLimit { .. }) => StatusCode::BAD_GATEWAY,
+            },
+            Self::Change { .. } => StatusCode::BAD_GATEWAY,
+            Self::Upstream { source, .. } => match source {
+                upstream::Error::Connect { .. } | upstream::Error::Exchange(_) | upstream::Error::UnaskedUpgrade => {
+                    StatusCode::BAD_GATEWAY
+                }
+                upstream::Error::ConnectTimeout { .. } | upstream::Error::ResponseTimeout(_) => {
+                    StatusCode::GATEWAY_TIMEOUT
+                }
+                upstream::Error::RequestBody(_) => StatusCode::BAD_REQUEST,
+            },
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        if self.status().is_client_error() { Fault::Client } else { Fault::Server }
+    }
+
+    /// The error page: what the status means, and an id by which the operator finds the cause in the log.
+    pub fn page(&self, id: &str) -> Bytes {
+        let status = self.status();
+        let reason = status.canonical_reason().unwrap_or("Error");
+        Bytes::from(format!("{} {reason}\nrequest {id}\n", status.as_u16()))
+    }
+}

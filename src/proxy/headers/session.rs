@@ -1,0 +1,115 @@
+//! Identity headers to the upstream, change headers from it.
+
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+
+use super::Names;
+use crate::proxy::upstream::Trust;
+use crate::session::{Change, End, Lifetimes, Malformed, Patch, change};
+use crate::sessions::Visit;
+
+/// Which header of a response could not be followed, and why.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{header}: {why}")]
+pub struct ChangeError {
+    /// The header's name.
+    pub header: HeaderName,
+    /// What was wrong with it.
+    pub why: Malformed,
+}
+
+/// A response's change, and how many of its session headers were not honoured.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// What is honoured.
+    pub change: Change,
+    /// Headers of an upstream that is not trusted with them.
+    pub untrusted: usize,
+    /// Headers on an answer of status 500 or above.
+    pub on_failure: usize,
+}
+
+/// Tells the upstream who is calling. What the client sent under these names is gone already.
+pub fn identify(headers: &mut HeaderMap, names: &Names, visit: &Visit, lifetimes: &Lifetimes) {
+    let id = HeaderValue::from_bytes(&visit.id().text()).expect("base64url is a header value");
+    headers.insert(&names.id, id);
+    if visit.is_new() {
+        headers.insert(&names.new, HeaderValue::from_static("true"));
+    }
+    let Some(session) = visit.session() else { return };
+    if let Some(user) = &session.user
+        && let Ok(user) = HeaderValue::from_bytes(user.as_bytes())
+    {
+        headers.insert(&names.user, user);
+    }
+    let data = session.data.as_str();
+    if data.len() > names.data_budget {
+        headers.insert(&names.data_omitted, data.len().into());
+    } else if let Ok(data) = HeaderValue::from_str(data) {
+        headers.insert(&names.data, data);
+    }
+    headers.insert(&names.created, session.created.0.into());
+    headers.insert(&names.expires, lifetimes.expiry(session).0.into());
+}
+
+/// Takes every session header out of a response, and reads those that its upstream is trusted with.
+pub fn take_change(
+    headers: &mut HeaderMap,
+    names: &Names,
+    trust: Trust,
+    status: StatusCode,
+) -> Result<Taken, ChangeError> {
+    let mut taken = Taken::default();
+    while let Some(header) = headers.keys().find(|name| names.cover(name)).cloned() {
+        let mut lines = headers.get_all(&header).iter();
+        let (first, repeated) = (lines.next().cloned(), lines.next().is_some());
+        headers.remove(&header);
+        if trust <= Trust::Read {
+            taken.untrusted += 1;
+            continue;
+        }
+        let value = first.as_ref().map_or(&b""[..], |value| value.as_bytes()).trim_ascii();
+        let needs = if header == names.patch { Trust::Write } else { Trust::Full };
+        let read = if repeated { Err(Malformed::Repeated) } else { read(&mut taken.change, &header, value, names) };
+        // An upstream that may only patch has made a mistake of its own kind with any other header.
+        match read {
+            Err(Malformed::Unknown) => return Err(ChangeError { header, why: Malformed::Unknown }),
+            _ if trust < needs => taken.untrusted += 1,
+            Err(why) => return Err(ChangeError { header, why }),
+            Ok(()) => {}
+        }
+    }
+    if trust < Trust::Full {
+        taken.change =
+            Change { edit: change::Edit { patch: taken.change.edit.patch, persist: None }, ..Change::default() };
+    }
+    let Change { edit, user, renew, end } = &mut taken.change;
+    if status.is_server_error() {
+        // The backend failed half way through whatever it meant to say; that somebody logs out is never taken back.
+        taken.on_failure = usize::from(edit.patch.is_some())
+            + usize::from(edit.persist.is_some())
+            + usize::from(user.is_some())
+            + usize::from(*renew);
+        taken.change = Change { end: *end, ..Change::default() };
+    } else if user.is_some() && matches!(end, Some(End::This | End::All)) {
+        return Err(ChangeError { header: names.end.clone(), why: Malformed::Contradiction });
+    }
+    Ok(taken)
+}
+
+fn read(change: &mut Change, header: &HeaderName, value: &[u8], names: &Names) -> Result<(), Malformed> {
+    if *header == names.patch {
+        change.edit.patch = Some(Patch::parse(value)?);
+    } else if *header == names.user {
+        change.user = Some(change::user(value)?);
+    } else if *header == names.end {
+        change.end = Some(change::end(value)?);
+    } else if *header == names.renew {
+        change.renew = change::renew(value)?;
+    } else if *header == names.persist {
+        change.edit.persist = Some(change::persist(value)?);
+    } else {
+        return Err(Malformed::Unknown);
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Which host a request is for.
+
+use http::header::{HOST, HeaderValue};
+use http::request;
+
+use super::error::Error;
+
+/// The one host a request names, as it goes upstream in `Host`. An HTTP/2 request names it in `:authority`, an
+/// absolute-form request in its target (RFC 9112 section 3.2.2); `Host` may repeat it and not disagree.
+pub(super) fn take(head: &mut request::Parts) -> Result<HeaderValue, Error> {
+    let mut lines = head.headers.get_all(HOST).iter();
+    let (line, again) = (lines.next(), lines.next());
+    if again.is_some() {
+        return Err(Error::Host);
+    }
+    let host = match (head.uri.authority(), line) {
+        (Some(authority), Some(line)) if !line.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
+            return Err(Error::Host);
+        }
+        (Some(authority), _) => HeaderValue::from_str(authority.as_str()).map_err(|_| Error::Host)?,
+        (None, Some(line)) => line.clone(),
+        (None, None) => return Err(Error::Host),
+    };
+    if is_host(host.as_bytes()) { Ok(host) } else { Err(Error::Host) }
+}
+
+/// `host [":" port]` of RFC 3986 section 3.2, without the forms that servers read differently: user information, percent
+/// encodings, anything that is no letter, digit, `-`, `_` or `.`, or an address in brackets.
+fn is_host(host: &[u8]) -> bool {
+    let (name, port) = split(host);
+    let name_fits = match name {
+        [b'[', address @ .., b']'] => {
+            !address.is_empty() && address.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+        }
+        name => {
+            !name.is_empty()
+                && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        }
+    };
+    let digits = |port: &[u8]| port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    name_fits && port.is_none_or(digits)
+}
+
+/// The host alone, as routes know it.
+pub(super) fn without_port(host: &[u8]) -> &str {
+    std::str::from_utf8(split(host).0).unwrap_or_default()
+}
+
+fn split(host: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let name_ends = host.iter().rposition(|byte| *byte == b']').unwrap_or(0);
+    match host[name_ends..].iter().position(|byte| *byte == b':') {
+        Some(colon) => (&host[..name_ends + colon], Some(&host[name_ends + colon + 1..])),
+        None => (host, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(target: &str, hosts: &[&str]) -> Option<String> {
+        let mut request = http::Request::builder().uri(target);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        take(&mut head).ok().map(|host| host.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        for (target, hosts, expected) in [
+            ("/", &["a.example:8443"][..], Some("a.example:8443")),
+            ("/", &["[::1]:80"], Some("[::1]:80")),
+            ("http://b.example/x", &[], Some("b.example")),
+            ("http://b.example/x", &["B.example"], Some("b.example")),
+            ("http://b.example/x", &["a.example"], None),
+            ("/", &[], None),
+            ("/", &["a", "a"], None),
+        ] {
+            assert_eq!(taken(target, hosts).as_deref(), expected, "{target} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn what_servers_read_differently_is_no_host() {
+        for host in
+            ["", "user@a", "a/b", "a,b", "a b", "a:b", "a:1:2", "[::1", "::1", "[]", "a:123456", "%61", "a\u{e9}"]
+        {
+            assert!(!is_host(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn routes_know_the_host_without_its_port() {
+        for (host, name) in [("a:1", "a"), ("a", "a"), ("[::1]:1", "[::1]"), ("[::1]", "[::1]")] {
+            assert_eq!(without_port(host.as_bytes()), name);
+        }
+    }
+}
