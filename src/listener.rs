@@ -1,27 +1,254 @@
 //! Accepts connections: limits, timeouts, one task a connection. Takes its handler as an argument.
+//!
+//! Every worker runs `serve` once a listening socket, on its own `LocalRuntime`. What belongs to a connection stays on
+//! that thread; the connection limit and the stop signal alone are shared.
 
+use std::convert::Infallible;
+use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Where to listen, and how much of a connection's time and memory a client may take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Address for clear text.
-    pub http: Option<SocketAddr>,
-    /// Address for TLS.
-    pub https: Option<SocketAddr>,
-    /// Whether the clear-text address only answers 308 to https. Never true without `https`.
-    pub redirect: bool,
-    /// How many workers; each has its own runtime and listener.
-    pub workers: usize,
-    /// How many connections may be open at once, over all workers.
-    pub max_connections: usize,
-    /// How long a TLS handshake may take.
-    pub handshake_timeout: Duration,
-    /// How long a request head may take, and how long a connection may stay without a request.
-    pub header_timeout: Duration,
-    /// The most bytes a request head may have.
-    pub max_header_size: usize,
-    /// How long requests in flight may go on after a stop is asked for.
-    pub drain_timeout: Duration,
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, warn};
+
+use crate::proxy::{Client, Scheme};
+
+mod bind;
+mod connections;
+mod limits;
+mod protocol;
+mod pulse;
+mod redirect;
+mod stop;
+
+pub use bind::{BindError, bind};
+pub use limits::{Limits, Settings, Slots};
+pub use redirect::redirect;
+pub use stop::Stop;
+
+use connections::{Connections, Entry};
+use protocol::Protocols;
+use pulse::{Io, Request as InFlight, Tracked};
+
+/// What a listening socket speaks.
+#[derive(Clone)]
+pub enum Edge {
+    /// Clear text, HTTP/1.1 alone: a client that knows HTTP/2 in advance is refused.
+    Http,
+    /// TLS; ALPN picks HTTP/2 or HTTP/1.1.
+    Https(TlsAcceptor),
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Http => "Http",
+            Self::Https(_) => "Https",
+        })
+    }
+}
+
+/// What happened to connections. One a worker: the line it lives in is written by one core alone.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections accepted.
+    pub accepted: AtomicU64,
+    /// Times that `accept` failed for want of something: descriptors, memory.
+    pub accept_errors: AtomicU64,
+    /// Connections that had to wait since as many as allowed were open.
+    pub at_limit: AtomicU64,
+    /// TLS handshakes that failed or took too long.
+    pub handshakes_failed: AtomicU64,
+    /// Connections open now.
+    pub open: AtomicU64,
+    /// Connections ended by a timeout: handshake, no request, slow head, response not read.
+    pub timeouts: AtomicU64,
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Serves connections until a stop is asked for; returns when the last one has ended, or was cut at `drain_timeout`.
+///
+/// Must run on a `LocalRuntime`, which also runs the handler's futures.
+pub async fn serve<H, F, B>(
+    listener: TcpListener,
+    edge: Edge,
+    limits: Limits,
+    counters: Arc<Counters>,
+    stop: Stop,
+    handler: H,
+) where
+    H: Fn(Request<Incoming>, Client) -> F + Clone + 'static,
+    F: Future<Output = Response<B>> + 'static,
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let drain_timeout = limits.drain_timeout;
+    let connections = Rc::new(Connections::new(&limits, Arc::clone(&counters)));
+    let worker = Rc::new(Worker { protocols: Protocols::new(&limits), edge, limits, counters, handler });
+
+    tokio::select! {
+        () = worker.accept(&listener, &connections) => {}
+        () = stop.asked() => {}
+        never = connections.sweep() => match never {},
+    }
+    // Before the drain: a client that comes now must be refused, or reach another instance, and not sit in a backlog.
+    drop(listener);
+
+    connections.finish();
+    tokio::select! {
+        () = connections.ended() => {}
+        never = connections.sweep() => match never {},
+        () = tokio::time::sleep(drain_timeout) => {
+            connections.cut();
+            connections.ended().await;
+        }
+    }
+}
+
+/// What every connection of one listening socket shares.
+struct Worker<H> {
+    edge: Edge,
+    protocols: Protocols,
+    limits: Limits,
+    counters: Arc<Counters>,
+    handler: H,
+}
+
+impl<H, F, B> Worker<H>
+where
+    H: Fn(Request<Incoming>, Client) -> F + Clone + 'static,
+    F: Future<Output = Response<B>> + 'static,
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    /// Accepts for ever. Never waits for a client: not for its handshake, not for its first byte.
+    async fn accept(self: &Rc<Self>, listener: &TcpListener, connections: &Rc<Connections>) {
+        let mut logged: Option<Instant> = None;
+        loop {
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                // The client left while it was queued.
+                Err(error) if is_the_clients(&error) => continue,
+                Err(error) => {
+                    // No descriptor, no memory: `accept` would fail again at once, and the queue keeps.
+                    count(&self.counters.accept_errors);
+                    if logged.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+                        logged = Some(Instant::now());
+                        warn!(%error, "cannot accept connections");
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            count(&self.counters.accepted);
+            let slot = self.slot().await;
+            let entry = Entry::new(connections);
+            let worker = Rc::clone(self);
+            tokio::task::spawn_local(async move { worker.converse(stream, peer, entry, slot).await });
+        }
+    }
+
+    /// A place below the connection limit. It is asked for after `accept`, not before: a worker that took the last place
+    /// in advance would keep it from the worker to which the kernel hands the next client.
+    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        let slot = self.limits.slots.take();
+        if slot.is_some() {
+            return slot;
+        }
+        count(&self.counters.at_limit);
+        debug!("as many connections as allowed are open; waiting for one to end");
+        self.limits.slots.wait().await
+    }
+
+    /// One connection, from its first byte to its last.
+    async fn converse(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        entry: Entry,
+        _slot: Option<OwnedSemaphorePermit>,
+    ) {
+        // An IPv4 client of a dual-stack socket is written as IPv4, as upstreams and rules expect it.
+        let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        match &self.edge {
+            Edge::Http => self.http1(stream, Client { address, scheme: Scheme::Http }, &entry).await,
+            Edge::Https(acceptor) => {
+                let handshake = tokio::time::timeout(self.limits.handshake_timeout, acceptor.accept(stream));
+                let stream = match entry.pulse.unless_finished(handshake).await {
+                    Some(Ok(Ok(stream))) => stream,
+                    Some(Ok(Err(error))) => {
+                        count(&self.counters.handshakes_failed);
+                        return debug!(%address, %error, "TLS handshake failed");
+                    }
+                    Some(Err(_)) => {
+                        count(&self.counters.handshakes_failed);
+                        count(&self.counters.timeouts);
+                        return debug!(%address, "TLS handshake took too long");
+                    }
+                    None => return,
+                };
+                let client = Client { address, scheme: Scheme::Https };
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    self.http2(stream, client, &entry).await;
+                } else {
+                    self.http1(stream, client, &entry).await;
+                }
+            }
+        }
+    }
+
+    async fn http1<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
+        let service = service_fn(|request| self.answer(request, client, entry));
+        let connection = self.protocols.http1.serve_connection(Io::new(stream, &entry.pulse), service);
+        let ended = entry.pulse.drive(connection, |connection| connection.graceful_shutdown()).await;
+        report(client, ended);
+    }
+
+    async fn http2<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
+        let service = service_fn(|request| self.answer(request, client, entry));
+        let connection = self.protocols.http2.serve_connection(Io::new(stream, &entry.pulse), service);
+        let ended = entry.pulse.drive(connection, |connection| connection.graceful_shutdown()).await;
+        report(client, ended);
+    }
+
+    /// The handler's answer to one request, known to be in flight until its last byte is handed over.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: Client,
+        entry: &Entry,
+    ) -> impl Future<Output = Result<Response<Tracked<B>>, Infallible>> + use<H, F, B> {
+        let in_flight = InFlight::begin(&entry.pulse);
+        let answer = (self.handler)(request, client);
+        async move { Ok(answer.await.map(|body| Tracked::new(body, in_flight))) }
+    }
+}
+
+/// Whether `accept` failed because of the one client, and the next may be had at once (accept(2), "Error handling").
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted)
+}
+
+/// A client that breaks off, or speaks no HTTP, is nothing to an operator: debug.
+fn report(client: Client, ended: Option<hyper::Result<()>>) {
+    if let Some(Err(error)) = ended {
+        debug!(address = %client.address, %error, cause = error.source(), "connection ended");
+    }
 }

@@ -1,6 +1,16 @@
 //! Certificates to a rustls `ServerConfig`.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::ServerSessionMemoryCache;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem};
+
+pub mod dev;
 
 /// Which certificate is presented.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,4 +19,134 @@ pub struct Settings {
     pub certificate: PathBuf,
     /// PEM file: its private key.
     pub private_key: PathBuf,
+}
+
+/// Why TLS cannot be offered. Each variant names the file to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file is missing, or not ours to read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is damaged: a section without end, bytes that are no base64.
+    #[error("{} is not a PEM file", path.display())]
+    Pem {
+        /// Which file.
+        path: PathBuf,
+        /// What the parser stumbled over.
+        source: pem::Error,
+    },
+    /// The certificate file is empty, or holds something else.
+    #[error("{} holds no certificate (BEGIN CERTIFICATE)", path.display())]
+    NoCertificate {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The key file is empty, or holds something else.
+    #[error("{} holds no private key (BEGIN PRIVATE KEY)", path.display())]
+    NoKey {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The key is under a password, and there is nobody to ask for it.
+    #[error("the private key in {} is encrypted; decrypt it with `openssl pkey`", path.display())]
+    EncryptedKey {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Both files can be read, but the key is not the certificate's.
+    #[error("the private key in {} does not belong to the certificate in {}", private_key.display(), certificate.display())]
+    Mismatch {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        private_key: PathBuf,
+    },
+    /// rustls refuses the pair for another reason: a key type it does not sign with, a certificate it cannot parse.
+    #[error("the certificate in {} cannot be used", certificate.display())]
+    Refused {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// What rustls said.
+        source: rustls::Error,
+    },
+    /// No randomness for the tickets' first key.
+    #[error("cannot make keys for TLS session tickets")]
+    Ticketer(#[source] rustls::Error),
+}
+
+/// TLS 1.2 sessions kept for clients that take no tickets; the others cost the server no memory.
+const CACHED_SESSIONS: usize = 4096;
+
+/// What all workers serve TLS with. Shared, so that a session begun on one worker is resumed on any other.
+pub fn server_config(settings: &Settings) -> Result<Arc<ServerConfig>, Error> {
+    let chain = certificates(&settings.certificate)?;
+    let key = private_key(&settings.private_key)?;
+    let refused = |source| Error::Refused { certificate: settings.certificate.clone(), source };
+
+    // The provider is named and not the process' default: no other crate's choice, nor the order of start, changes it.
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(refused)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => Error::Mismatch {
+                certificate: settings.certificate.clone(),
+                private_key: settings.private_key.clone(),
+            },
+            other => refused(other),
+        })?;
+
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Its keys live in this process and change every six hours, so a stolen memory image opens little of the past.
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(Error::Ticketer)?;
+    config.session_storage = ServerSessionMemoryCache::new(CACHED_SESSIONS);
+    // A ticket is for one use (RFC 8446 §C.4), and a browser on HTTP/1.1 comes back with several connections at once.
+    config.send_tls13_tickets = 2;
+    // Early data can be replayed, and a replayed request would reach the backend with the victim's session.
+    config.max_early_data_size = 0;
+    // Nothing is said before the client has finished: HTTP has nothing to say before a request.
+    config.send_half_rtt_data = false;
+    // Full records: smaller ones show a first byte earlier on slow lines, but cost throughput on all others.
+    config.max_fragment_size = None;
+    Ok(Arc::new(config))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let text = read(path)?;
+    let chain = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| Error::Pem { path: path.into(), source })?;
+    if chain.is_empty() {
+        return Err(Error::NoCertificate { path: path.into() });
+    }
+    Ok(chain)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    let text = zeroize::Zeroizing::new(read(path)?);
+    // Before it is parsed: an encrypted key is damaged, or missing, to a parser that does not know it.
+    if is_encrypted(&text) {
+        return Err(Error::EncryptedKey { path: path.into() });
+    }
+    match PrivateKeyDer::from_pem_slice(&text) {
+        Ok(key) => Ok(key),
+        Err(pem::Error::NoItemsFound) => Err(Error::NoKey { path: path.into() }),
+        Err(source) => Err(Error::Pem { path: path.into(), source }),
+    }
+}
+
+/// PKCS #8 says so in its label, OpenSSL's old format in a header line (RFC 1421 §4.6.1.1).
+fn is_encrypted(text: &[u8]) -> bool {
+    let has = |needle: &[u8]| text.windows(needle.len()).any(|window| window == needle);
+    has(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || has(b"Proc-Type: 4,ENCRYPTED")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })
 }

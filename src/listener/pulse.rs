@@ -1,0 +1,279 @@
+//! Signs of life of one connection, and what its worker tells it.
+//!
+//! They replace hyper's own timers. Those cost a timer, an allocation and a reading of the clock for every request, and
+//! HTTP/2 has none for a connection without streams. Here a request costs a few additions on its own thread, and one sweep
+//! a worker (`Connections`) looks at all of them a few times per timeout.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What a connection is told by its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    /// Go on.
+    Serve,
+    /// Answer what is in flight, then close.
+    Finish,
+    /// Close now.
+    Cut,
+}
+
+/// What a connection is doing, as far as it can be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// No request is in flight: it is between two, or slow with a head.
+    Nothing,
+    /// Some request waits for its upstream.
+    Work,
+    /// All that is in flight waits for the client to take it.
+    Waiting,
+}
+
+/// The state of one connection that others on its thread may look at.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    /// Changes with every sign of life. The clock is not read: the sweep compares.
+    generation: Cell<u32>,
+    /// Requests whose response is not yet handed over to hyper whole.
+    active: Cell<u32>,
+    /// Those of them that hold more than the client takes.
+    stalled: Cell<u32>,
+    order: Cell<Order>,
+    waker: RefCell<Option<Waker>>,
+    /// Where `Connections` keeps it.
+    pub(super) place: Cell<usize>,
+    /// The generation that the last sweep saw.
+    pub(super) seen: Cell<u32>,
+    /// How many sweeps in turn saw no change.
+    pub(super) quiet: Cell<u32>,
+}
+
+impl Pulse {
+    pub(super) fn new() -> Self {
+        Self {
+            // Unlike `seen`: the sweep may come right after the birth, which is a sign of life.
+            generation: Cell::new(1),
+            active: Cell::new(0),
+            stalled: Cell::new(0),
+            order: Cell::new(Order::Serve),
+            waker: RefCell::new(None),
+            place: Cell::new(0),
+            seen: Cell::new(0),
+            quiet: Cell::new(0),
+        }
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.get()
+    }
+
+    pub(super) fn doing(&self) -> Doing {
+        match self.active.get() {
+            0 => Doing::Nothing,
+            active if active == self.stalled.get() => Doing::Waiting,
+            _ => Doing::Work,
+        }
+    }
+
+    /// Tells the connection to close once nothing is in flight.
+    pub(super) fn finish(&self) {
+        self.tell(Order::Finish);
+    }
+
+    /// Tells the connection to close now.
+    pub(super) fn cut(&self) {
+        self.tell(Order::Cut);
+    }
+
+    fn tell(&self, order: Order) {
+        if order > self.order.get() {
+            self.order.set(order);
+            if let Some(waker) = self.waker.borrow().as_ref() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn listen(&self, waker: &Waker) -> Order {
+        let mut current = self.waker.borrow_mut();
+        if !current.as_ref().is_some_and(|current| current.will_wake(waker)) {
+            *current = Some(waker.clone());
+        }
+        self.order.get()
+    }
+
+    fn beat(&self) {
+        self.generation.set(self.generation.get().wrapping_add(1));
+    }
+
+    /// Runs a connection to its end. `None`: it was cut.
+    pub(super) async fn drive<C: Future>(&self, connection: C, finish: impl Fn(Pin<&mut C>)) -> Option<C::Output> {
+        let mut connection = pin!(connection);
+        let mut finishing = false;
+        std::future::poll_fn(|context| {
+            match self.listen(context.waker()) {
+                Order::Serve => {}
+                Order::Finish if finishing => {}
+                Order::Finish => {
+                    finishing = true;
+                    finish(connection.as_mut());
+                }
+                Order::Cut => return Poll::Ready(None),
+            }
+            connection.as_mut().poll(context).map(Some)
+        })
+        .await
+    }
+
+    /// Waits for something in which no request is in flight. `None`: the connection was told to close.
+    pub(super) async fn unless_finished<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        std::future::poll_fn(|context| {
+            if self.listen(context.waker()) > Order::Serve {
+                return Poll::Ready(None);
+            }
+            future.as_mut().poll(context).map(Some)
+        })
+        .await
+    }
+}
+
+/// One request in flight: from its head to the last byte of its response, or to the moment it is given up.
+#[derive(Debug)]
+pub(super) struct Request {
+    pulse: Rc<Pulse>,
+    stalled: bool,
+}
+
+impl Request {
+    pub(super) fn begin(pulse: &Rc<Pulse>) -> Self {
+        pulse.active.set(pulse.active.get() + 1);
+        pulse.beat();
+        Self { pulse: Rc::clone(pulse), stalled: false }
+    }
+
+    fn set_stalled(&mut self, stalled: bool) {
+        if self.stalled == stalled {
+            return;
+        }
+        self.stalled = stalled;
+        let count = self.pulse.stalled.get();
+        self.pulse.stalled.set(if stalled { count + 1 } else { count - 1 });
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.set_stalled(false);
+        self.pulse.active.set(self.pulse.active.get() - 1);
+        self.pulse.beat();
+    }
+}
+
+/// A response body that keeps its request in flight.
+///
+/// hyper asks for the next frame as soon as it has room for it. So a body that gave a frame and is not asked again waits
+/// for the client, and one that had nothing to give waits for its upstream, which has timeouts of its own.
+#[derive(Debug)]
+pub(super) struct Tracked<B> {
+    body: B,
+    request: Request,
+}
+
+impl<B> Tracked<B> {
+    pub(super) fn new(body: B, request: Request) -> Self {
+        Self { body, request }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let me = self.get_mut();
+        let polled = Pin::new(&mut me.body).poll_frame(context);
+        if matches!(polled, Poll::Ready(Some(Ok(_)))) {
+            me.request.set_stalled(true);
+            me.request.pulse.beat();
+        } else {
+            me.request.set_stalled(false);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The connection's bytes. Progress in writing is a sign of life: the end of a response may still be on its way to a slow
+/// client when hyper has long taken the whole body.
+#[derive(Debug)]
+pub(super) struct Io<S> {
+    stream: TokioIo<S>,
+    pulse: Rc<Pulse>,
+}
+
+/// No write up to this size counts: pings and settings would keep an HTTP/2 connection without streams alive for ever.
+const CONTROL_FRAMES: usize = 64;
+
+impl<S> Io<S> {
+    pub(super) fn new(stream: S, pulse: &Rc<Pulse>) -> Self {
+        Self { stream: TokioIo::new(stream), pulse: Rc::clone(pulse) }
+    }
+
+    fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(written, Poll::Ready(Ok(size)) if size > CONTROL_FRAMES) {
+            self.pulse.beat();
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> Read for Io<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Write for Io<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.written(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.written(written)
+    }
+}
