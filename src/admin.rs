@@ -1,6 +1,24 @@
 //! Its own address: health, metrics and the sessions API.
 
-use std::net::SocketAddr;
+mod api;
+mod exposition;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use subtle::ConstantTimeEq;
+
+use crate::proxy::Clock;
+use crate::sessions::Sessions;
+pub use exposition::{Exposition, Worker};
 
 /// Where the admin address listens and who may use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,5 +36,92 @@ pub struct Token(pub String);
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Token(..)")
+    }
+}
+
+/// What the admin address shows and does.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The sessions it lists and revokes.
+    pub sessions: Sessions,
+    /// The time it is.
+    pub clock: Clock,
+    /// Every counter.
+    pub exposition: Arc<Exposition>,
+    /// Whether new requests are welcome: not any more once the gateway drains.
+    pub ready: Arc<AtomicBool>,
+    /// Who may use it.
+    pub token: Option<Token>,
+}
+
+impl Admin {
+    /// Every path it answers.
+    pub fn router(self) -> Router {
+        let guarded = Router::new()
+            .route("/metrics", get(metrics))
+            .merge(api::routes())
+            .route_layer(middleware::from_fn_with_state(self.clone(), authorize));
+        Router::new()
+            .route("/livez", get(|| async { "ok\n" }))
+            .route("/readyz", get(readyz))
+            .merge(guarded)
+            .fallback(|| async { api::Problem::NotFound })
+            .with_state(self)
+    }
+}
+
+async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
+    if admin.ready.load(Ordering::Relaxed) { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") }
+}
+
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], admin.exposition.text())
+}
+
+async fn authorize(State(admin): State<Admin>, request: Request, next: Next) -> Response {
+    match denied(&admin, request.headers()) {
+        Some(problem @ api::Problem::Unauthorized) => ([(WWW_AUTHENTICATE, "Bearer")], problem).into_response(),
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+/// Lets in who has the token. Without one the address is loopback, and a page in a browser on this machine must not
+/// reach it under a name of its own (DNS rebinding): only literal addresses and `localhost` are answered.
+fn denied(admin: &Admin, headers: &HeaderMap) -> Option<api::Problem> {
+    let header = |name| headers.get(name).map_or(&b""[..], |value: &HeaderValue| value.as_bytes());
+    match &admin.token {
+        Some(token) => {
+            let given = header(AUTHORIZATION).strip_prefix(b"Bearer ").unwrap_or_default();
+            (!bool::from(given.ct_eq(token.0.as_bytes()))).then_some(api::Problem::Unauthorized)
+        }
+        None => (!is_local(header(HOST))).then_some(api::Problem::ForeignHost),
+    }
+}
+
+fn is_local(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    literal.is_ok() || name.eq_ignore_ascii_case("localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_literal_addresses_and_localhost_are_local() {
+        for host in ["127.0.0.1:9900", "[::1]:9900", "[::1]", "localhost", "LOCALHOST:1", "10.0.0.1"] {
+            assert!(is_local(host.as_bytes()), "{host}");
+        }
+        for host in ["", "evil.example", "evil.example:9900", "localhost.evil.example", "\u{e9}"] {
+            assert!(!is_local(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_token_never_shows_in_debug() {
+        assert_eq!(format!("{:?}", Token("secret".to_owned())), "Token(..)");
     }
 }

@@ -1,9 +1,32 @@
 //! Builds the parts, binds, runs one runtime a core, drains.
 
-use std::net::SocketAddr;
+mod worker;
 
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
+
+use crate::admin::{self, Admin, Exposition};
 use crate::config::Config;
-use crate::proxy::Clock;
+use crate::listener::{self, Limits, Stop};
+use crate::metrics::Counter;
+use crate::proxy::{self, Clock};
+use crate::session::KeyRing;
+use crate::sessions::{self, Sessions};
+use crate::store::{self, Memory, Store};
+use crate::telemetry::AccessWriter;
+use crate::tls;
+use worker::{Sockets, Worker};
+
+/// How often expired entries are dropped from memory.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// A running gateway.
 #[derive(Debug)]
@@ -14,15 +37,206 @@ pub struct Gateway {
     pub https: Option<SocketAddr>,
     /// Where the admin address is served, if it is.
     pub admin: Option<SocketAddr>,
+    ready: Arc<AtomicBool>,
+    stop: Stop,
+    workers: Vec<JoinHandle<()>>,
+    admin_stop: Stop,
+    admin_thread: Option<JoinHandle<()>>,
+    sweeper: (Sender<()>, JoinHandle<()>),
+    access: Option<AccessWriter>,
+}
+
+/// What is read from files at start: the parts of a configuration that can be wrong without being misspelt.
+#[derive(Debug)]
+pub struct Files {
+    ring: KeyRing,
+    tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Files {
+    /// Reads keys and certificates.
+    pub fn read(config: &Config) -> anyhow::Result<Self> {
+        let mut keys = Vec::new();
+        for path in &config.keys {
+            let key = std::fs::read(path).with_context(|| format!("cannot read the session key {}", path.display()))?;
+            let key = Zeroizing::new(key);
+            warn_if_readable(path);
+            // What an editor adds at the end of a line is no part of the key.
+            keys.push(Zeroizing::new(key.trim_ascii_end().to_vec()));
+        }
+        let ring = KeyRing::new(&keys, &config.proxy.cookie.name).map_err(|error| {
+            use crate::session::keys::KeyError;
+            match error {
+                KeyError::TooShort { index, .. } | KeyError::Repeated { index } => {
+                    anyhow!("the session key {} cannot be used: {error}", config.keys[index].display())
+                }
+                KeyError::Missing | KeyError::CookieName => anyhow!("session keys: {error}"),
+            }
+        })?;
+        let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
+        Ok(Self { ring, tls })
+    }
+}
+
+#[cfg(unix)]
+fn warn_if_readable(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0) {
+        tracing::warn!(path = %path.display(), "every user of this machine can read the session key; chmod 600 it");
+    }
 }
 
 impl Gateway {
     /// Reads keys and certificates, binds every address, starts the workers; returns once requests are served.
     pub fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
-        let _ = (config, clock);
-        anyhow::bail!("being written")
+        let files = Files::read(config)?;
+        let ring = Arc::new(files.ring);
+        let settings = Arc::new(config.sessions.clone());
+        let store::Settings::Memory(memory) = &config.store;
+        let store = Arc::new(Store::Memory(Memory::new(memory.clone(), settings.lifetimes.clone())));
+
+        let count = config.listen.workers;
+        let mut http = Bound::new(config.listen.http, count)?;
+        let mut https = Bound::new(config.listen.https, count)?;
+        let mut admin = Bound::new(config.admin.as_ref().map(|admin| admin.listen), 1)?;
+
+        let lost_lines = Arc::new(Counter::default());
+        let access = AccessWriter::start(&config.log, Arc::clone(&lost_lines)).context("cannot start the access log")?;
+        let stop = Stop::new();
+        let limits = Limits::new(&config.listen);
+        let acceptor = files.tls.map(TlsAcceptor::from);
+        let sessions_of = |counters: &Arc<sessions::Counters>| {
+            Sessions::new(Arc::clone(&store), Arc::clone(&ring), Arc::clone(&settings), Arc::clone(counters))
+        };
+
+        let (mut workers, mut counted) = (Vec::new(), Vec::new());
+        for index in 0..count {
+            let counters = admin::Worker {
+                listener: Arc::new(listener::Counters::default()),
+                proxy: Arc::new(proxy::Counters::new(&config.proxy)),
+                sessions: Arc::new(sessions::Counters::new(ring.len())),
+            };
+            let worker = Worker {
+                sockets: Sockets { http: http.next(), https: https.next().zip(acceptor.clone()) },
+                redirect_to: if config.listen.redirect { https.address.map(|address| address.port()) } else { None },
+                limits: limits.clone(),
+                stop: stop.clone(),
+                sessions: sessions_of(&counters.sessions),
+                proxy: config.proxy.clone(),
+                clock: clock.clone(),
+                counters: Arc::clone(&counters.proxy),
+                connections: Arc::clone(&counters.listener),
+                access: access.as_ref().map(AccessWriter::handle),
+            };
+            workers.push(worker.spawn(index).context("cannot start a worker")?);
+            counted.push(counters);
+        }
+
+        let ready = Arc::new(AtomicBool::new(true));
+        let admin_stop = Stop::new();
+        let api_counters = Arc::new(sessions::Counters::new(ring.len()));
+        let admin_thread = match (admin.next(), &config.admin) {
+            (Some(socket), Some(settings)) => {
+                let exposition = Exposition::new(
+                    counted,
+                    Arc::clone(&api_counters),
+                    Arc::clone(&store),
+                    Arc::clone(&ring),
+                    &config.proxy,
+                    lost_lines,
+                );
+                let admin = Admin {
+                    sessions: sessions_of(&api_counters),
+                    clock: clock.clone(),
+                    exposition: Arc::new(exposition),
+                    ready: Arc::clone(&ready),
+                    token: settings.token.clone(),
+                };
+                Some(serve_admin(socket, admin, admin_stop.clone()).context("cannot start the admin address")?)
+            }
+            _ => None,
+        };
+        let sweeper = sweep(store, clock).context("cannot start the sweeper")?;
+        Ok(Self {
+            http: http.address,
+            https: https.address,
+            admin: admin.address,
+            ready,
+            stop,
+            workers,
+            admin_stop,
+            admin_thread,
+            sweeper,
+            access,
+        })
     }
 
     /// Stops accepting, lets requests in flight end within `drain_timeout`, and joins every thread.
-    pub fn stop(self) {}
+    pub fn stop(self) {
+        self.ready.store(false, Ordering::Relaxed);
+        self.stop.ask();
+        for worker in self.workers {
+            let _ = worker.join();
+        }
+        self.admin_stop.ask();
+        if let Some(admin) = self.admin_thread {
+            let _ = admin.join();
+        }
+        let (stop, sweeper) = self.sweeper;
+        drop(stop);
+        let _ = sweeper.join();
+        if let Some(access) = self.access {
+            access.finish();
+        }
+    }
+}
+
+/// One address' sockets, one for each worker.
+struct Bound {
+    address: Option<SocketAddr>,
+    sockets: std::vec::IntoIter<TcpListener>,
+}
+
+impl Bound {
+    fn new(address: Option<SocketAddr>, sockets: usize) -> anyhow::Result<Self> {
+        let Some(address) = address else { return Ok(Self { address: None, sockets: Vec::new().into_iter() }) };
+        let sockets = listener::bind(address, sockets)?;
+        let address = sockets.first().map(TcpListener::local_addr).transpose()?;
+        Ok(Self { address, sockets: sockets.into_iter() })
+    }
+
+    fn next(&mut self) -> Option<TcpListener> {
+        self.sockets.next()
+    }
+}
+
+/// On a thread and runtime of its own, so that it answers when every worker is busy, and takes nothing from them.
+fn serve_admin(socket: TcpListener, admin: Admin, stop: Stop) -> std::io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            let serving = async {
+                let socket = tokio::net::TcpListener::from_std(socket)?;
+                axum::serve(socket, admin.router()).await
+            };
+            // Calls in flight are cut: they are short, and by now no request of a client is left.
+            tokio::select! {
+                served = serving => if let Err(error) = served {
+                    tracing::error!(%error, "the admin address is gone");
+                },
+                () = stop.asked() => {}
+            }
+        });
+    })
+}
+
+fn sweep(store: Arc<Store>, clock: Clock) -> std::io::Result<(Sender<()>, JoinHandle<()>)> {
+    let (stop, stopped) = channel();
+    let thread = std::thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
+        let Store::Memory(memory) = &*store;
+        while stopped.recv_timeout(SWEEP_EVERY) == Err(RecvTimeoutError::Timeout) {
+            memory.sweep(clock.now());
+        }
+    })?;
+    Ok((stop, thread))
 }

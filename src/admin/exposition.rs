@@ -1,0 +1,243 @@
+//! Every counter, summed over workers, as `OpenMetrics` text.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::metrics::{BUCKETS, Counter};
+use crate::proxy::access::RouteCounters;
+use crate::session::KeyRing;
+use crate::store::Store;
+use crate::{listener, proxy, sessions};
+
+/// One worker's counters.
+#[derive(Debug)]
+pub struct Worker {
+    /// Of its connections.
+    pub listener: Arc<listener::Counters>,
+    /// Of its requests.
+    pub proxy: Arc<proxy::Counters>,
+    /// Of its sessions.
+    pub sessions: Arc<sessions::Counters>,
+}
+
+/// What is counted, and by whom.
+#[derive(Debug)]
+pub struct Exposition {
+    registry: Registry,
+}
+
+impl Exposition {
+    /// Over these workers. `admin` are the counters of the API's own sessions handle.
+    pub fn new(
+        workers: Vec<Worker>,
+        admin: Arc<sessions::Counters>,
+        store: Arc<Store>,
+        ring: Arc<KeyRing>,
+        settings: &proxy::Settings,
+        lost_lines: Arc<Counter>,
+    ) -> Self {
+        let routes = settings.routes.iter().map(proxy::route::Settings::label).chain(["none".to_owned()]).collect();
+        let upstreams = settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+        let mut registry = Registry::with_prefix("session_gateway");
+        registry.register_collector(Box::new(Sum { workers, admin, store, ring, routes, upstreams, lost_lines }));
+        Self { registry }
+    }
+
+    /// The text as it is scraped.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(fmt::Error) => String::new(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Sum {
+    workers: Vec<Worker>,
+    admin: Arc<sessions::Counters>,
+    store: Arc<Store>,
+    ring: Arc<KeyRing>,
+    routes: Vec<String>,
+    upstreams: Vec<String>,
+    lost_lines: Arc<Counter>,
+}
+
+impl Collector for Sum {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.requests(&mut encoder)?;
+        self.upstreams(&mut encoder)?;
+        self.connections(&mut encoder)?;
+        self.tickets(&mut encoder)?;
+        self.sessions(&mut encoder)?;
+        self.store(&mut encoder)
+    }
+}
+
+impl Sum {
+    /// Each route's counters, worker by worker; after the last route come requests without one.
+    fn route(&self, index: usize) -> impl Iterator<Item = &RouteCounters> {
+        self.workers.iter().map(move |worker| &**worker.proxy.routes.get(index).unwrap_or(&worker.proxy.unrouted))
+    }
+
+    fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = counter(encoder, "requests", "Requests answered, by route and status; 499: the client left first")?;
+        for (index, route) in self.routes.iter().enumerate() {
+            let mut sums = std::collections::BTreeMap::new();
+            for (status, count) in self.route(index).flat_map(RouteCounters::statuses) {
+                *sums.entry(status).or_insert(0_u64) += count;
+            }
+            for (status, count) in sums {
+                sample(&mut family, &[("route", route.as_str()), ("status", &status.to_string())], count)?;
+            }
+        }
+        let help = "Time from a request's head to the last byte of its answer";
+        let unit = prometheus_client::registry::Unit::Seconds;
+        let mut family = encoder.encode_descriptor("request_duration", help, Some(&unit), MetricType::Histogram)?;
+        for (index, route) in self.routes.iter().enumerate() {
+            let mut buckets = [0; BUCKETS.len() + 1];
+            let mut seconds = 0.0;
+            for counters in self.route(index) {
+                seconds += counters.duration.sum().as_secs_f64();
+                for (sum, count) in buckets.iter_mut().zip(counters.duration.counts()) {
+                    *sum += count;
+                }
+            }
+            #[expect(clippy::cast_precision_loss, reason = "bounds are ten million microseconds at most")]
+            let bounds = BUCKETS.iter().map(|micros| *micros as f64 / 1e6).chain([f64::MAX]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(buckets).collect();
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            family.encode_family(&[("route", route.as_str())])?.encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)?;
+        }
+        let spoofed = self.sum(|worker| &worker.proxy.spoofed);
+        single(encoder, "client_headers_removed", "Session headers sent by clients, removed", spoofed)
+    }
+
+    fn upstreams(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        type Field = fn(&proxy::upstream::Counters) -> &Counter;
+        let families: [(&str, &str, Field); 3] = [
+            ("upstream_connects", "Connections made to upstreams", |of| &of.connects),
+            ("upstream_reuses", "Requests sent on a connection used before", |of| &of.reused),
+            ("upstream_failures", "Exchanges that ended without an answer", |of| &of.failures),
+        ];
+        for (name, help, field) in families {
+            let mut family = counter(encoder, name, help)?;
+            for (index, upstream) in self.upstreams.iter().enumerate() {
+                let sum = self.workers.iter().map(|worker| field(&worker.proxy.upstreams[index]).get()).sum();
+                sample(&mut family, &[("upstream", upstream.as_str())], sum)?;
+            }
+        }
+        let mut family = counter(encoder, "upstream_headers_refused", "Session headers of upstreams not followed, by reason")?;
+        for (reason, sum) in [
+            ("untrusted", self.sum(|worker| &worker.proxy.untrusted)),
+            ("status", self.sum(|worker| &worker.proxy.on_failure)),
+            ("malformed", self.sum(|worker| &worker.proxy.malformed)),
+        ] {
+            sample(&mut family, &[("reason", reason)], sum)?;
+        }
+        let shadowed = self.sum(|worker| &worker.proxy.shadowed);
+        single(encoder, "upstream_cookies_removed", "Cookies of the gateway's name set by upstreams, removed", shadowed)
+    }
+
+    fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        type Field = fn(&listener::Counters) -> &AtomicU64;
+        let sum = |field: Field| -> u64 {
+            self.workers.iter().map(|worker| field(&worker.listener).load(Ordering::Relaxed)).sum()
+        };
+        let families: [(&str, &str, Field); 5] = [
+            ("connections_accepted", "Connections accepted", |of| &of.accepted),
+            ("connections_waited", "Connections that waited for a place below the limit", |of| &of.at_limit),
+            ("connections_timed_out", "Connections ended by a timeout", |of| &of.timeouts),
+            ("accept_errors", "Times that no connection could be accepted", |of| &of.accept_errors),
+            ("tls_handshakes_failed", "TLS handshakes that failed or took too long", |of| &of.handshakes_failed),
+        ];
+        for (name, help, field) in families {
+            single(encoder, name, help, sum(field))?;
+        }
+        gauge(encoder, "connections_open", "Connections open now", sum(|of| &of.open))
+    }
+
+    fn tickets(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = counter(encoder, "tickets", "Cookie values of our name by outcome; valid ones by the id of their key")?;
+        for index in 0..self.ring.len() {
+            let sum = self.workers.iter().map(|worker| worker.sessions.valid[index].get()).sum();
+            let key = format!("{:02x}", self.ring.id(index));
+            sample(&mut family, &[("outcome", "valid"), ("key", &key)], sum)?;
+        }
+        for (outcome, sum) in [
+            ("malformed", self.sum(|worker| &worker.sessions.malformed)),
+            ("unknown_key", self.sum(|worker| &worker.sessions.unknown_key)),
+            ("forged", self.sum(|worker| &worker.sessions.forged)),
+            ("outlived", self.sum(|worker| &worker.sessions.outlived)),
+        ] {
+            sample(&mut family, &[("outcome", outcome), ("key", "")], sum)?;
+        }
+        Ok(())
+    }
+
+    fn sessions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        type Field = fn(&sessions::Counters) -> &Counter;
+        let sum = |field: Field| -> u64 {
+            let workers = self.workers.iter().map(|worker| field(&worker.sessions).get());
+            workers.chain([field(&self.admin).get()]).sum()
+        };
+        let Store::Memory(memory) = &*self.store;
+        let stats = memory.stats();
+        let mut family = counter(encoder, "sessions_born", "Sessions begun, by reason")?;
+        sample(&mut family, &[("reason", "write")], sum(|of| &of.born))?;
+        sample(&mut family, &[("reason", "login")], sum(|of| &of.logged_in))?;
+        let mut family = counter(encoder, "sessions_ended", "Sessions gone, by reason")?;
+        for (reason, sum) in [
+            ("logout", sum(|of| &of.logged_out)),
+            ("revoked", sum(|of| &of.revoked)),
+            ("emptied", sum(|of| &of.emptied)),
+            ("superseded", sum(|of| &of.superseded)),
+            ("expired", stats.expired),
+            ("evicted", stats.evicted),
+        ] {
+            sample(&mut family, &[("reason", reason)], sum)?;
+        }
+        let mut family = counter(encoder, "tickets_renewed", "Tickets replaced within a session, by reason")?;
+        sample(&mut family, &[("reason", "age")], sum(|of| &of.renewed))?;
+        sample(&mut family, &[("reason", "request")], sum(|of| &of.renewed_on_request))?;
+        let mut family = counter(encoder, "changes_lost", "Changes asked for and not made, by reason")?;
+        sample(&mut family, &[("reason", "dead_ticket")], sum(|of| &of.dropped))?;
+        sample(&mut family, &[("reason", "failed")], sum(|of| &of.failed))?;
+        gauge(encoder, "sessions_live", "Sessions stored", stats.live as u64)
+    }
+
+    fn store(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Store::Memory(memory) = &*self.store;
+        let stats = memory.stats();
+        gauge(encoder, "store_entries", "Entries stored: sessions, and tickets remembered as dead", stats.entries as u64)?;
+        gauge(encoder, "store_bytes", "Bytes that sessions take, estimated", stats.bytes)?;
+        single(encoder, "access_lines_lost", "Access lines dropped because they could not be written in time", self.lost_lines.get())
+    }
+
+    fn sum(&self, field: impl Fn(&Worker) -> &Counter) -> u64 {
+        self.workers.iter().map(|worker| field(worker).get()).sum()
+    }
+}
+
+fn counter<'a>(encoder: &'a mut DescriptorEncoder<'_>, name: &'a str, help: &str) -> Result<MetricEncoder<'a>, fmt::Error> {
+    encoder.encode_descriptor(name, help, None, MetricType::Counter)
+}
+
+fn sample(family: &mut MetricEncoder<'_>, labels: &[(&str, &str)], value: u64) -> fmt::Result {
+    family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+}
+
+fn single(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    counter(encoder, name, help)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+}

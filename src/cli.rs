@@ -1,0 +1,128 @@
+//! The command line.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use session_gateway::config::{self, Config, Mistakes};
+use session_gateway::gateway::{Files, Gateway};
+use session_gateway::proxy::Clock;
+use session_gateway::{telemetry, tls};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A reverse proxy that gives any HTTP backend server-side sessions.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(long, short, value_name = "FILE", default_value = "gateway.toml", global = true)]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check the configuration, its keys and certificates, and say every mistake.
+    Check,
+    /// Print a new session key; redirect it to a file that only the gateway can read.
+    Key,
+    /// Make a certificate and key for development: dev.crt and dev.key.
+    DevCert {
+        /// Where they are made.
+        #[arg(default_value = "certs")]
+        directory: PathBuf,
+    },
+}
+
+pub(crate) fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        None => gateway(&arguments.config),
+        Some(Command::Check) => check(&arguments.config),
+        Some(Command::Key) => key(),
+        Some(Command::DevCert { directory }) => dev_cert(&directory),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Mistakes are a page of their own, with the lines they are in; any other error is one line with its causes.
+            match error.downcast_ref::<Mistakes>() {
+                Some(mistakes) => eprintln!("{mistakes}"),
+                None => eprintln!("error: {error:#}"),
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load(path: &std::path::Path) -> anyhow::Result<Config> {
+    Ok(config::load(path)?)
+}
+
+fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
+    let config = load(path)?;
+    telemetry::init(&config.log);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Registered before anything is bound, so that no signal finds the default handler.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let gateway = Gateway::start(&config, Clock::System)?;
+        if let Some(address) = gateway.http {
+            tracing::info!("listening on http://{address}");
+        }
+        if let Some(address) = gateway.https {
+            tracing::info!("listening on https://{address}");
+        }
+        if let Some(address) = gateway.admin {
+            tracing::info!("admin on http://{address}");
+        }
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: no new connections, requests in flight may end");
+        // A second signal does not wait for them.
+        let stopping = tokio::task::spawn_blocking(move || gateway.stop());
+        tokio::select! {
+            stopped = stopping => stopped.context("the gateway did not stop in order")?,
+            _ = terminate.recv() => std::process::exit(1),
+            _ = interrupt.recv() => std::process::exit(1),
+        }
+        Ok(())
+    })
+}
+
+fn check(path: &std::path::Path) -> anyhow::Result<()> {
+    let config = load(path)?;
+    Files::read(&config)?;
+    writeln!(std::io::stdout(), "{} is valid; its keys and certificates can be used", path.display())?;
+    Ok(())
+}
+
+fn key() -> anyhow::Result<()> {
+    use base64::Engine;
+    // 48 bytes, so that the line of text that is the key has 64 characters.
+    let mut key = zeroize::Zeroizing::new([0; 48]);
+    getrandom::fill(key.as_mut()).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+    let text = zeroize::Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(key.as_ref()));
+    writeln!(std::io::stdout(), "{}", *text)?;
+    Ok(())
+}
+
+fn dev_cert(directory: &std::path::Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let made = tls::dev::development(directory)?;
+    let mut out = std::io::stdout();
+    for (path, origin) in [(&made.settings.certificate, made.certificate), (&made.settings.private_key, made.private_key)] {
+        let what = match origin {
+            tls::dev::Origin::Made => "made",
+            tls::dev::Origin::Kept => "kept",
+        };
+        writeln!(out, "{what} {}", path.display())?;
+    }
+    Ok(())
+}
