@@ -11,6 +11,8 @@ pub use mistake::{Kind, Mistake, Mistakes};
 
 mod file;
 mod host;
+#[cfg(test)]
+mod manual;
 mod mistake;
 mod nearest;
 mod reader;
