@@ -1,0 +1,238 @@
+//! `gateway.toml` as written: its sections, and what must hold between them.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::admin::{self, Token};
+use crate::store::memory;
+use crate::telemetry::Access;
+use crate::{listener, proxy, store, telemetry, tls};
+
+use super::Config;
+use super::mistake::{Fault, Kind};
+use super::reader::Noted;
+use super::section::{At, Section};
+use super::session::session;
+use super::units::MIB;
+use super::upstream::{routes, upstreams};
+use super::value::{Value, address, choice, duration, flag, malformed, number, path, size, text};
+
+/// Reads the whole file. Every section is read before the first mistake ends it.
+pub(super) fn file(root: &mut Section<'_>) -> Result<Config, Noted> {
+    let mut addresses = Vec::new();
+    let has_tls = root.has("tls");
+    let listen = root.section("listen", |section| listen(section, has_tls, &mut addresses));
+    let tls = root.section("tls", tls);
+    let upstreams = upstreams(root);
+    let names = upstreams.iter().flatten().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+    let routes = routes(root, &names);
+    let upstreams = upstreams.and_then(|upstreams| upstreams.into_iter().map(|(_, upstream)| upstream).collect());
+    let session = root.section("session", |section| session(section, tombstone(&upstreams)));
+    let store = root.section("store", store);
+    let admin = root.section("admin", |section| admin(section, &mut addresses));
+    let log = root.section("log", log);
+    let distinct = distinct(root, &addresses);
+
+    let (listen, session) = (listen?, session?);
+    distinct?;
+    Ok(Config {
+        tls: tls?.filter(|_| listen.https.is_some()),
+        listen,
+        keys: session.keys,
+        sessions: session.sessions,
+        store: store?,
+        proxy: proxy::Settings {
+            cookie: session.cookie,
+            headers: session.headers,
+            routes: routes?,
+            upstreams: upstreams?,
+        },
+        admin: admin?,
+        log: log?,
+    })
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// How long an ended ticket must be remembered: longer than any response under it may still be on its way.
+fn tombstone(upstreams: &Result<Vec<proxy::upstream::Settings>, Noted>) -> Duration {
+    let longest = upstreams.iter().flatten().map(|upstream| upstream.response_timeout).max().unwrap_or_default();
+    Duration::from_mins(1).max(longest + Duration::from_secs(5))
+}
+
+fn listen(
+    section: &mut Section<'_>,
+    has_tls: bool,
+    addresses: &mut Vec<At<SocketAddr>>,
+) -> Result<listener::Settings, Noted> {
+    let http = section.optional("http", address);
+    let https = section.optional("https", address);
+    let redirect = section.optional("redirect", flag);
+    let workers = section.or("workers", 0, number(0..=1024));
+    let max_connections = section.or("max_connections", 10_000, number(1..=1_000_000));
+    let handshake_timeout = section.or("handshake_timeout", Duration::from_secs(10), duration(MILLISECOND..=HOUR));
+    let header_timeout = section.or("header_timeout", Duration::from_secs(30), duration(MILLISECOND..=HOUR));
+    // hyper takes no read buffer below 8 KiB.
+    let max_header_size = section.or("max_header_size", 32 << 10, size(8 << 10..=MIB));
+    let drain_timeout = section.or("drain_timeout", Duration::from_secs(30), duration(MILLISECOND..=HOUR));
+    for address in [&http, &https].into_iter().flatten() {
+        remember(address, addresses);
+    }
+    let (http, https, redirect) = (http?, https?, redirect?);
+
+    if http.value.is_none() && https.value.is_none() {
+        let fault =
+            Fault::new(Kind::MissingKey, "nowhere to listen", "http, https or both, such as \"127.0.0.1:8080\"");
+        return Err(section.note(section.place(), fault));
+    }
+    if https.written && !has_tls {
+        let fault = Fault::new(Kind::Conflict, "there is no [tls]", "[tls] with certificate and private_key");
+        return Err(section.note(&https.place, fault.help("`session-gateway dev-cert` makes both for development")));
+    }
+    if redirect.value == Some(true) && !https.written {
+        let fault = Fault::new(Kind::Conflict, "there is no https to redirect to", "https, or no redirect");
+        return Err(section.note(&redirect.place, fault));
+    }
+    let workers = match workers?.value {
+        0 => available_parallelism().map_or(1, std::num::NonZero::get),
+        workers => workers,
+    };
+    Ok(listener::Settings {
+        http: http.value,
+        https: https.value,
+        redirect: redirect.value.unwrap_or(true) && https.value.is_some(),
+        workers,
+        max_connections: max_connections?.value,
+        handshake_timeout: handshake_timeout?.value,
+        header_timeout: header_timeout?.value,
+        max_header_size: usize::try_from(max_header_size?.value).unwrap_or(usize::MAX),
+        drain_timeout: drain_timeout?.value,
+    })
+}
+
+/// Puts an address that is there on the list of those that must differ.
+fn remember(address: &At<Option<SocketAddr>>, addresses: &mut Vec<At<SocketAddr>>) {
+    let At { value, place, written } = address;
+    addresses.extend(value.map(|value| At { value, place: place.clone(), written: *written }));
+}
+
+/// `SO_REUSEPORT` would let two listeners share an address, and clients meet either; port 0 is another port each time.
+fn distinct(root: &Section<'_>, addresses: &[At<SocketAddr>]) -> Result<(), Noted> {
+    let mut result = Ok(());
+    for (index, second) in addresses.iter().enumerate() {
+        let first = addresses[..index].iter().find(|first| first.value == second.value && first.value.port() != 0);
+        if let Some(first) = first {
+            let found = format!("the address of {} as well", first.place.key);
+            let fault = Fault::new(Kind::Conflict, found, "an address or port of its own");
+            result = Err(root.note(&second.place, fault.beside(&first.place, "taken here")));
+        }
+    }
+    result
+}
+
+fn tls(section: &mut Section<'_>) -> Result<Option<tls::Settings>, Noted> {
+    let certificate = section.optional("certificate", path);
+    let private_key = section.optional("private_key", path);
+    if !section.is_written() {
+        return Ok(None);
+    }
+    let needed = |section: &Section<'_>, taken: At<Option<_>>, expected: &str| {
+        taken.value.ok_or_else(|| section.note(&taken.place, Fault::new(Kind::MissingKey, "missing", expected)))
+    };
+    let certificate =
+        certificate.and_then(|taken| needed(section, taken, "a PEM file: the certificate, then its chain"));
+    let private_key = private_key.and_then(|taken| needed(section, taken, "a PEM file: the certificate's private key"));
+    Ok(Some(tls::Settings { certificate: certificate?, private_key: private_key? }))
+}
+
+fn store(section: &mut Section<'_>) -> Result<store::Settings, Noted> {
+    let kind = section.or("kind", (), |value: &Value<'_>| {
+        if choice(&[("memory", true), ("redis", false)])(value)? {
+            return Ok(());
+        }
+        let found = format!("{} is not supported by this version", value.quoted());
+        Err(value.wrong(Fault::new(Kind::Unsupported, found, "\"memory\"")))
+    });
+    if kind.is_err() {
+        // Another kind's keys would be reported as unknown, and hide what is wrong.
+        section.tolerate_the_rest();
+    }
+    let max_sessions = section.or("max_sessions", 1_000_000, number(1..=1_000_000_000));
+    let max_bytes = section.or("max_bytes", 1 << 30, size(64 << 10..=1 << 50));
+    kind?;
+    Ok(store::Settings::Memory(memory::Settings { max_sessions: max_sessions?.value, max_bytes: max_bytes?.value }))
+}
+
+/// No `[admin]`, no admin address.
+fn admin(section: &mut Section<'_>, addresses: &mut Vec<At<SocketAddr>>) -> Result<Option<admin::Settings>, Noted> {
+    let usual = SocketAddr::from(([127, 0, 0, 1], 9900));
+    let listen = section.or("listen", usual, address);
+    let token = section.optional("token_file", token);
+    if !section.is_written() {
+        return Ok(None);
+    }
+    addresses.extend(listen.clone());
+    let (listen, token) = (listen?, token?);
+    if token.value.is_none() && !listen.value.ip().to_canonical().is_loopback() {
+        let found = format!("{} can be reached from elsewhere, and there is no token_file", listen.value);
+        let fault = Fault::new(Kind::Conflict, found, "a loopback address, or a token_file");
+        return Err(section.note(&listen.place, fault));
+    }
+    Ok(Some(admin::Settings { listen: listen.value, token: token.value }))
+}
+
+/// The token in the file that the key names. No mistake ever quotes it.
+fn token(value: &Value<'_>) -> Result<Token, Noted> {
+    const LONGEST: usize = 1024;
+    let path = path(value)?;
+    let wrong = |kind, found: String| value.wrong(Fault::new(kind, found, "a file that holds the admin token"));
+    let name = path.display();
+    let content = start_of(&path, LONGEST + 2).map_err(|error| wrong(Kind::Unreadable, format!("{name}: {error}")))?;
+    let token = content.trim_ascii_end();
+    if token.is_empty() {
+        return Err(wrong(Kind::Malformed, format!("{name} is empty")));
+    }
+    // It travels in an Authorization header, hence one word of visible ASCII.
+    match str::from_utf8(token) {
+        Ok(text) if token.len() <= LONGEST && token.iter().all(u8::is_ascii_graphic) => Ok(Token(text.to_owned())),
+        _ => {
+            Err(wrong(Kind::Malformed, format!("{name} is not one word of at most {LONGEST} visible ASCII characters")))
+        }
+    }
+}
+
+/// At most so many bytes of a file: one that never ends must not be waited for.
+pub(super) fn start_of(path: &Path, most: usize) -> std::io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let most = u64::try_from(most).unwrap_or(u64::MAX);
+    File::open(path)?.take(most).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+fn log(section: &mut Section<'_>) -> Result<telemetry::Settings, Noted> {
+    let level = section.or("level", "info".to_owned(), text("a level, such as \"info\"", level));
+    let words = [("text", Access::Text), ("json", Access::Json), ("off", Access::Off)];
+    let access = section.or("access", Access::Text, choice(&words));
+    Ok(telemetry::Settings { level: level?.value, access: access?.value })
+}
+
+/// A filter takes any word for the name of a module, so that "inof" would be a log of nothing: a word is a level.
+fn level(written: &str) -> Result<String, Fault> {
+    let is_word = !written.contains(['=', ',', '[']);
+    let good = if is_word { written.parse::<LevelFilter>().is_ok() } else { EnvFilter::try_new(written).is_ok() };
+    if good && !written.is_empty() {
+        return Ok(written.to_owned());
+    }
+    Err(malformed(
+        written,
+        "error, warn, info, debug, trace or off, or a filter such as \"info,session_gateway=debug\"",
+    ))
+}

@@ -1,0 +1,78 @@
+//! Tests that `gateway.toml` at the root is the manual it says it is, by the keys that the reader itself asks for.
+
+use std::path::Path;
+
+use super::file::file;
+use super::reader::Reading;
+use super::{Config, parse};
+
+const MANUAL: &str = include_str!("../../gateway.toml");
+
+/// Keys that the file must set, for they have no default.
+const REQUIRED: [&str; 7] = ["http", "https", "certificate", "private_key", "keys", "servers", "upstream"];
+
+/// The file with the keys that it only shows (`# key = value`) set; `all` includes those that have no default.
+fn uncommented(all: bool) -> String {
+    let uncomment = |line: &str| match line.strip_prefix("# ") {
+        Some(shown) if is_setting(shown) && (all || !shown.contains("no default")) => shown.to_owned(),
+        _ => line.to_owned(),
+    };
+    MANUAL.lines().map(|line| uncomment(line) + "\n").collect()
+}
+
+fn is_setting(line: &str) -> bool {
+    line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|each| each.is_ascii_lowercase() || each == b'_'))
+}
+
+fn good(text: &str) -> Config {
+    parse(text, Path::new("gateway.toml"), Path::new("")).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+#[test]
+fn every_key_is_in_the_manual() {
+    let text = uncommented(true);
+    let reading = Reading::new(&text, Path::new(""));
+    // The keys without a default contradict others here; asked for they are all the same.
+    let _ = reading.read(Path::new("gateway.toml"), file);
+    let asked = reading.asked.borrow();
+    let missing: Vec<&String> = asked.iter().filter(|(_, is_there)| !**is_there).map(|(key, _)| key).collect();
+    assert!(missing.is_empty(), "not in gateway.toml: {missing:?}");
+    assert!(asked.contains_key("upstream.*.jar.mode") && asked.contains_key("route[].path"), "{asked:?}");
+}
+
+#[test]
+fn what_the_manual_shows_behind_a_hash_is_the_default() {
+    let text = uncommented(false);
+    let set = |text: &str| text.lines().filter(|line| is_setting(line)).count();
+    assert!(set(&text) > set(MANUAL) + 20, "few defaults are shown: has the form of the file changed?");
+    assert_eq!(good(&text), good(MANUAL));
+}
+
+#[test]
+fn what_the_manual_sets_is_the_default_as_well() {
+    let mut left_out = 0;
+    for (index, line) in MANUAL.lines().enumerate() {
+        let key = line.split(" = ").next().unwrap_or_default();
+        if is_setting(line) && !REQUIRED.contains(&key) {
+            let others = MANUAL.lines().enumerate().filter(|(other, _)| *other != index);
+            let text = others.map(|(_, line)| line).collect::<Vec<_>>().join("\n");
+            assert_eq!(good(&text), good(MANUAL), "without line {}: {line}", index + 1);
+            left_out += 1;
+        }
+    }
+    assert!(left_out > 10, "few keys are set: has the form of the file changed?");
+}
+
+#[test]
+fn keys_without_a_default_are_shown_with_good_values() {
+    let folder = tempfile::tempdir().expect("a folder for the token");
+    std::fs::create_dir(folder.path().join("certs")).expect("a folder in it");
+    std::fs::write(folder.path().join("certs/admin.token"), "hush\n").expect("a file in it");
+    // A domain goes with another name than `__Host-` only.
+    let text = uncommented(true).replace("__Host-sid", "sid");
+    let config = parse(&text, Path::new("gateway.toml"), folder.path());
+    let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert!(config.admin.is_some_and(|admin| admin.token.is_some_and(|token| token.0 == "hush")));
+    assert_eq!(config.proxy.cookie.domain.as_deref(), Some("example.com"));
+    assert_eq!(config.proxy.routes[0].host.as_deref(), Some("app.example.com"));
+}

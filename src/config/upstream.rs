@@ -1,0 +1,201 @@
+//! `[upstream.NAME]` and `[[route]]`: who is asked for what.
+
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::proxy::route;
+use crate::proxy::upstream::{self, Server, Trust};
+
+use super::host;
+use super::mistake::{Fault, Kind, Place};
+use super::nearest::nearest;
+use super::reader::Noted;
+use super::section::{At, Named, Section, one_of};
+use super::units::DAY;
+use super::value::{Value, choice, duration, flag, list, malformed, number, text};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Reads every `[upstream.NAME]`.
+pub(super) fn upstreams(root: &mut Section<'_>) -> Result<Named<upstream::Settings>, Noted> {
+    let upstreams = root.named("upstream", upstream)?;
+    if upstreams.is_empty() {
+        let place = Place { key: "upstream".to_owned(), span: None };
+        return Err(root.note(&place, Fault::new(Kind::MissingKey, "missing", "[upstream.NAME], with its servers")));
+    }
+    Ok(upstreams)
+}
+
+fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<upstream::Settings, Noted> {
+    let name = is_name(&name.value).then(|| name.value.clone()).ok_or_else(|| {
+        section.note(&name.place, malformed(&name.value, "a name of up to 64 letters, digits, `-` and `_`"))
+    });
+    let servers = section.required(
+        "servers",
+        "a list of servers: [\"http://127.0.0.1:5000\"]",
+        list(1..=256, text(SERVER, server)),
+    );
+    let words = [("none", Trust::None), ("read", Trust::Read), ("write", Trust::Write), ("full", Trust::Full)];
+    let trust = section.or("trust", Trust::Full, choice(&words));
+    let connect_timeout = section.or("connect_timeout", Duration::from_secs(5), duration(MILLISECOND..=HOUR));
+    let response_timeout = section.or("response_timeout", Duration::from_mins(1), duration(MILLISECOND..=DAY));
+    let body_timeout = section.or("body_timeout", Duration::from_mins(1), duration(MILLISECOND..=DAY));
+    let keepalive = section.or("keepalive", Duration::from_mins(1), duration(MILLISECOND..=DAY));
+    let max_idle = section.or("max_idle", 64, number(0..=65_536));
+    let jar = section.section("jar", jar);
+    jar?;
+    Ok(upstream::Settings {
+        name: name?,
+        servers: servers?.value,
+        trust: trust?.value,
+        connect_timeout: connect_timeout?.value,
+        response_timeout: response_timeout?.value,
+        body_timeout: body_timeout?.value,
+        keepalive: keepalive?.value,
+        max_idle: max_idle?.value,
+    })
+}
+
+/// Names stand in logs and metrics, and as keys in this file.
+fn is_name(name: &str) -> bool {
+    let good = |each: u8| each.is_ascii_alphanumeric() || each == b'-' || each == b'_';
+    (1..=64).contains(&name.len()) && name.bytes().all(good)
+}
+
+const SERVER: &str = "a server: \"http://host:port\" or \"unix:/path/to.sock\"";
+
+/// `http://host:port` or `unix:/path`.
+fn server(written: &str) -> Result<Server, Fault> {
+    if let Some(path) = written.strip_prefix("unix:") {
+        // sockaddr_un holds 108 bytes, one of them the end (unix(7)).
+        let good = path.starts_with('/') && path.len() > 1 && path.len() < 108 && !path.contains('\0');
+        let fault = || malformed(written, "`unix:` and an absolute path of less than 108 bytes");
+        return if good { Ok(Server::Unix(PathBuf::from(path))) } else { Err(fault()) };
+    }
+    if ["https://", "h2c://"].iter().any(|scheme| written.starts_with(scheme)) {
+        let scheme = written.split("://").next().unwrap_or_default();
+        let found = format!("{scheme}:// is not supported by this version");
+        return Err(Fault::new(Kind::Unsupported, found, SERVER));
+    }
+    let Some(authority) = written.strip_prefix("http://") else { return Err(malformed(written, SERVER)) };
+    if authority.contains(['/', '?', '#', '@']) {
+        return Err(malformed(written, "http://host:port and nothing more").help("the path of the request is kept"));
+    }
+    let (host, port) = host_and_port(authority).ok_or_else(|| malformed(written, SERVER))?;
+    let port = match port {
+        None => Some(80),
+        Some(port) if port.bytes().all(|each| each.is_ascii_digit()) => port.parse().ok().filter(|port| *port > 0),
+        Some(_) => None,
+    };
+    let port = port.ok_or_else(|| malformed(written, "a port from 1 to 65535"))?;
+    let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().map(|address| address.to_string()).ok(),
+        None => host::name(host).ok(),
+    };
+    Ok(Server::Tcp { host: host.ok_or_else(|| malformed(written, SERVER))?, port })
+}
+
+/// Splits at the last colon, unless it is one of an IPv6 address.
+fn host_and_port(authority: &str) -> Option<(&str, Option<&str>)> {
+    let after_brackets = authority.find(']').map_or(0, |end| end + 1);
+    let (host, rest) = match authority.get(after_brackets..)?.find(':') {
+        Some(colon) => authority.split_at(after_brackets + colon),
+        None => (authority, ""),
+    };
+    Some((host, rest.strip_prefix(':')))
+}
+
+/// The jar is for a later version: what it is set to is read, and must be off.
+fn jar(section: &mut Section<'_>) -> Result<(), Noted> {
+    let mode = section.or("mode", (), |value: &Value<'_>| {
+        let mode = choice(&[("off", false), ("observe", true), ("enforce", true)])(value)?;
+        if !mode {
+            return Ok(());
+        }
+        let found = format!("{} is not supported by this version", value.quoted());
+        Err(value.wrong(Fault::new(Kind::Unsupported, found, "\"off\"")))
+    });
+    let capture = section.or("capture", (), |value: &Value<'_>| match value.toml.as_str() {
+        Some("http-only") => Ok(()),
+        Some(other) => Err(value.wrong(malformed(other, "a list of cookie names, or \"http-only\""))),
+        None => list(0..=256, text("a cookie's name", captured))(value).map(drop),
+    });
+    mode.and(capture).map(drop)
+}
+
+/// A cookie's name, or the start of one and `*`.
+fn captured(written: &str) -> Result<(), Fault> {
+    let name = written.strip_suffix('*').unwrap_or(written);
+    let good = |each: u8| each.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}*".contains(&each);
+    if !name.is_empty() && name.bytes().all(good) {
+        return Ok(());
+    }
+    Err(malformed(written, "a cookie's name, such as \"session\", or the start of one, such as \"app_*\""))
+}
+
+/// Reads every `[[route]]`; each names one of the upstreams.
+pub(super) fn routes(root: &mut Section<'_>, upstreams: &[&str]) -> Result<Vec<route::Settings>, Noted> {
+    let mut seen = BTreeMap::new();
+    let routes = root.each("route", |section| route(section, upstreams, &mut seen))?;
+    if routes.value.is_empty() {
+        let place = Place { key: "route".to_owned(), span: None };
+        return Err(root.note(&place, Fault::new(Kind::MissingKey, "missing", "[[route]], with its upstream")));
+    }
+    routes.value.into_iter().collect()
+}
+
+type Seen = BTreeMap<(Option<String>, String), Place>;
+
+fn route(section: &mut Section<'_>, upstreams: &[&str], seen: &mut Seen) -> Result<route::Settings, Noted> {
+    let host = section.optional("host", text("a host name", host::pattern));
+    let path = section.or("path", "/".to_owned(), text("a path", route_path));
+    let upstream = section.required("upstream", "the name of an upstream", |value| upstream_index(value, upstreams));
+    let session = section.or("session", true, flag);
+    let passive = section.or("passive", false, flag);
+    let (host, path) = (host?.value, path?.value);
+
+    if let Some(first) = seen.insert((host.clone(), path.clone()), section.place().clone()) {
+        let found = format!("a second route for {}{path}", host.as_deref().unwrap_or("every host, path "));
+        let fault = Fault::new(Kind::Duplicate, found, "another host or path").beside(&first, "the first");
+        return Err(section.note(section.place(), fault));
+    }
+    Ok(route::Settings { host, path, upstream: upstream?.value, session: session?.value, passive: passive?.value })
+}
+
+fn upstream_index(value: &Value<'_>, upstreams: &[&str]) -> Result<usize, Noted> {
+    let name = text("the name of an upstream", |name| Ok(name.to_owned()))(value)?;
+    upstreams.iter().position(|each| *each == name).ok_or_else(|| {
+        let fault =
+            Fault::new(Kind::UnknownName, format!("there is no [upstream.{name}]"), one_of(upstreams.iter().copied()));
+        value.wrong(match nearest(&name, upstreams.iter().copied()) {
+            Some(known) => fault.help(format!("did you mean \"{known}\"?")),
+            None => fault,
+        })
+    })
+}
+
+/// A prefix that request paths are compared with as they come, hence without anything that has two spellings.
+fn route_path(written: &str) -> Result<String, Fault> {
+    let fault = |expected: &str| Err(malformed(written, expected));
+    // RFC 3986 section 3.3, `pchar` without percent-encoding.
+    let plain = |each: u8| each.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&each);
+    if !written.starts_with('/') {
+        return fault("a path that starts with `/`");
+    }
+    if written.contains(['?', '#']) {
+        return fault("a path without `?` and `#`");
+    }
+    if !written.bytes().all(plain) {
+        return fault("a path of letters, digits and -._~!$&'()*+,;=:@ between its slashes, without `%`");
+    }
+    if written.contains("//") || written.split('/').any(|segment| segment == "." || segment == "..") {
+        return fault("a path without `//`, `/./` and `/../`");
+    }
+    if written.len() > 1024 {
+        return fault("a path of at most 1024 bytes");
+    }
+    Ok(written.to_owned())
+}
