@@ -117,7 +117,9 @@ fn dev_cert(directory: &std::path::Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let made = tls::dev::development(directory)?;
     let mut out = std::io::stdout();
-    for (path, origin) in [(&made.settings.certificate, made.certificate), (&made.settings.private_key, made.private_key)] {
+    for (path, origin) in
+        [(&made.settings.certificate, made.certificate), (&made.settings.private_key, made.private_key)]
+    {
         let what = match origin {
             tls::dev::Origin::Made => "made",
             tls::dev::Origin::Kept => "kept",

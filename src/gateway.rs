@@ -3,9 +3,9 @@
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -101,7 +101,8 @@ impl Gateway {
         let mut admin = Bound::new(config.admin.as_ref().map(|admin| admin.listen), 1)?;
 
         let lost_lines = Arc::new(Counter::default());
-        let access = AccessWriter::start(&config.log, Arc::clone(&lost_lines)).context("cannot start the access log")?;
+        let access =
+            AccessWriter::start(&config.log, Arc::clone(&lost_lines)).context("cannot start the access log")?;
         let stop = Stop::new();
         let limits = Limits::new(&config.listen);
         let acceptor = files.tls.map(TlsAcceptor::from);

@@ -177,13 +177,7 @@ where
     }
 
     /// One connection, from its first byte to its last.
-    async fn converse(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        entry: Entry,
-        _slot: Option<OwnedSemaphorePermit>,
-    ) {
+    async fn converse(&self, stream: TcpStream, peer: SocketAddr, entry: Entry, _slot: Option<OwnedSemaphorePermit>) {
         // An IPv4 client of a dual-stack socket is written as IPv4, as upstreams and rules expect it.
         let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         match &self.edge {

@@ -95,10 +95,9 @@ pub fn server_config(settings: &Settings) -> Result<Arc<ServerConfig>, Error> {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => Error::Mismatch {
-                certificate: settings.certificate.clone(),
-                private_key: settings.private_key.clone(),
-            },
+            rustls::Error::InconsistentKeys(_) => {
+                Error::Mismatch { certificate: settings.certificate.clone(), private_key: settings.private_key.clone() }
+            }
             other => refused(other),
         })?;
 

@@ -18,7 +18,8 @@ fn development_certificate_is_made_once_and_kept() {
     let dir = dir.path().join("certs");
     let first = development(&dir).unwrap();
     assert_eq!((first.certificate, first.private_key), (Origin::Made, Origin::Made));
-    let read = |settings: &Settings| (fs::read(&settings.certificate).unwrap(), fs::read(&settings.private_key).unwrap());
+    let read =
+        |settings: &Settings| (fs::read(&settings.certificate).unwrap(), fs::read(&settings.private_key).unwrap());
     let bytes = read(&first.settings);
     let second = development(&dir).unwrap();
     assert_eq!((second.certificate, second.private_key), (Origin::Kept, Origin::Kept));

@@ -88,7 +88,8 @@ impl Sum {
     }
 
     fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = counter(encoder, "requests", "Requests answered, by route and status; 499: the client left first")?;
+        let mut family =
+            counter(encoder, "requests", "Requests answered, by route and status; 499: the client left first")?;
         for (index, route) in self.routes.iter().enumerate() {
             let mut sums = std::collections::BTreeMap::new();
             for (status, count) in self.route(index).flat_map(RouteCounters::statuses) {
@@ -111,10 +112,12 @@ impl Sum {
                 }
             }
             #[expect(clippy::cast_precision_loss, reason = "bounds are ten million microseconds at most")]
-            let bounds = BUCKETS.iter().map(|micros| *micros as f64 / 1e6).chain([f64::MAX]);
+            let bounds = BUCKETS.iter().map(|micros| *micros as f64 / 1e6).chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(buckets).collect();
             let count = buckets.iter().map(|(_, count)| count).sum();
-            family.encode_family(&[("route", route.as_str())])?.encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)?;
+            family
+                .encode_family(&[("route", route.as_str())])?
+                .encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)?;
         }
         let spoofed = self.sum(|worker| &worker.proxy.spoofed);
         single(encoder, "client_headers_removed", "Session headers sent by clients, removed", spoofed)
@@ -134,7 +137,8 @@ impl Sum {
                 sample(&mut family, &[("upstream", upstream.as_str())], sum)?;
             }
         }
-        let mut family = counter(encoder, "upstream_headers_refused", "Session headers of upstreams not followed, by reason")?;
+        let mut family =
+            counter(encoder, "upstream_headers_refused", "Session headers of upstreams not followed, by reason")?;
         for (reason, sum) in [
             ("untrusted", self.sum(|worker| &worker.proxy.untrusted)),
             ("status", self.sum(|worker| &worker.proxy.on_failure)),
@@ -165,7 +169,8 @@ impl Sum {
     }
 
     fn tickets(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = counter(encoder, "tickets", "Cookie values of our name by outcome; valid ones by the id of their key")?;
+        let mut family =
+            counter(encoder, "tickets", "Cookie values of our name by outcome; valid ones by the id of their key")?;
         for index in 0..self.ring.len() {
             let sum = self.workers.iter().map(|worker| worker.sessions.valid[index].get()).sum();
             let key = format!("{:02x}", self.ring.id(index));
@@ -216,9 +221,19 @@ impl Sum {
     fn store(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let Store::Memory(memory) = &*self.store;
         let stats = memory.stats();
-        gauge(encoder, "store_entries", "Entries stored: sessions, and tickets remembered as dead", stats.entries as u64)?;
+        gauge(
+            encoder,
+            "store_entries",
+            "Entries stored: sessions, and tickets remembered as dead",
+            stats.entries as u64,
+        )?;
         gauge(encoder, "store_bytes", "Bytes that sessions take, estimated", stats.bytes)?;
-        single(encoder, "access_lines_lost", "Access lines dropped because they could not be written in time", self.lost_lines.get())
+        single(
+            encoder,
+            "access_lines_lost",
+            "Access lines dropped because they could not be written in time",
+            self.lost_lines.get(),
+        )
     }
 
     fn sum(&self, field: impl Fn(&Worker) -> &Counter) -> u64 {
@@ -226,7 +241,11 @@ impl Sum {
     }
 }
 
-fn counter<'a>(encoder: &'a mut DescriptorEncoder<'_>, name: &'a str, help: &str) -> Result<MetricEncoder<'a>, fmt::Error> {
+fn counter<'a>(
+    encoder: &'a mut DescriptorEncoder<'_>,
+    name: &'a str,
+    help: &str,
+) -> Result<MetricEncoder<'a>, fmt::Error> {
     encoder.encode_descriptor(name, help, None, MetricType::Counter)
 }
 

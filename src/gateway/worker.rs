@@ -87,7 +87,14 @@ impl Worker {
                     };
                     tokio::task::spawn_local(serve(listen(socket), Edge::Http, limits, connections, stop, handler))
                 }
-                None => tokio::task::spawn_local(serve(listen(socket), Edge::Http, limits, connections, stop, handler.clone())),
+                None => tokio::task::spawn_local(serve(
+                    listen(socket),
+                    Edge::Http,
+                    limits,
+                    connections,
+                    stop,
+                    handler.clone(),
+                )),
             });
         }
         drop(handler);

@@ -60,7 +60,8 @@ fn without_port(authority: &str) -> Option<&str> {
     let (host, port) = authority.split_at(end);
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     let good_host = host.starts_with('[') || (!host.is_empty() && host.bytes().all(is_name));
-    let good_port = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    let good_port =
+        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
     (good_host && good_port).then_some(host)
 }
 
