@@ -3,7 +3,8 @@
 mod api;
 mod exposition;
 
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -55,8 +56,12 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Every path it answers.
-    pub fn router(self) -> Router {
+    /// Answers on a bound socket until it is dropped.
+    pub async fn serve(self, socket: TcpListener) -> io::Result<()> {
+        axum::serve(tokio::net::TcpListener::from_std(socket)?, self.router()).await
+    }
+
+    fn router(self) -> Router {
         let guarded = Router::new()
             .route("/metrics", get(metrics))
             .merge(api::routes())

@@ -113,7 +113,7 @@ impl Gateway {
         let (mut workers, mut counted) = (Vec::new(), Vec::new());
         for index in 0..count {
             let counters = admin::Worker {
-                listener: Arc::new(listener::Counters::default()),
+                connections: Arc::default(),
                 proxy: Arc::new(proxy::Counters::new(&config.proxy)),
                 sessions: Arc::new(sessions::Counters::new(ring.len())),
             };
@@ -126,7 +126,7 @@ impl Gateway {
                 proxy: config.proxy.clone(),
                 clock: clock.clone(),
                 counters: Arc::clone(&counters.proxy),
-                connections: Arc::clone(&counters.listener),
+                connections: Arc::clone(&counters.connections),
                 access: access.as_ref().map(AccessWriter::handle),
             };
             workers.push(worker.spawn(index).context("cannot start a worker")?);
@@ -216,13 +216,9 @@ fn serve_admin(socket: TcpListener, admin: Admin, stop: Stop) -> std::io::Result
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
         runtime.block_on(async move {
-            let serving = async {
-                let socket = tokio::net::TcpListener::from_std(socket)?;
-                axum::serve(socket, admin.router()).await
-            };
             // Calls in flight are cut: they are short, and by now no request of a client is left.
             tokio::select! {
-                served = serving => if let Err(error) = served {
+                served = admin.serve(socket) => if let Err(error) = served {
                     tracing::error!(%error, "the admin address is gone");
                 },
                 () = stop.asked() => {}

@@ -9,13 +9,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
+use crate::metrics::Connections as Counters;
 use crate::proxy::{Client, Scheme};
 
 mod bind;
@@ -59,27 +60,6 @@ impl std::fmt::Debug for Edge {
             Self::Https(_) => "Https",
         })
     }
-}
-
-/// What happened to connections. One a worker: the line it lives in is written by one core alone.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Connections accepted.
-    pub accepted: AtomicU64,
-    /// Times that `accept` failed for want of something: descriptors, memory.
-    pub accept_errors: AtomicU64,
-    /// Connections that had to wait since as many as allowed were open.
-    pub at_limit: AtomicU64,
-    /// TLS handshakes that failed or took too long.
-    pub handshakes_failed: AtomicU64,
-    /// Connections open now.
-    pub open: AtomicU64,
-    /// Connections ended by a timeout: handshake, no request, slow head, response not read.
-    pub timeouts: AtomicU64,
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Serves connections until a stop is asked for; returns when the last one has ended, or was cut at `drain_timeout`.
@@ -147,7 +127,7 @@ where
                 Err(error) if is_the_clients(&error) => continue,
                 Err(error) => {
                     // No descriptor, no memory: `accept` would fail again at once, and the queue keeps.
-                    count(&self.counters.accept_errors);
+                    self.counters.accept_errors.increment();
                     if logged.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
                         logged = Some(Instant::now());
                         warn!(%error, "cannot accept connections");
@@ -156,7 +136,7 @@ where
                     continue;
                 }
             };
-            count(&self.counters.accepted);
+            self.counters.accepted.increment();
             let slot = self.slot().await;
             let entry = Entry::new(connections);
             let worker = Rc::clone(self);
@@ -171,7 +151,7 @@ where
         if slot.is_some() {
             return slot;
         }
-        count(&self.counters.at_limit);
+        self.counters.at_limit.increment();
         debug!("as many connections as allowed are open; waiting for one to end");
         self.limits.slots.wait().await
     }
@@ -187,12 +167,12 @@ where
                 let stream = match entry.pulse.unless_finished(handshake).await {
                     Some(Ok(Ok(stream))) => stream,
                     Some(Ok(Err(error))) => {
-                        count(&self.counters.handshakes_failed);
+                        self.counters.handshakes_failed.increment();
                         return debug!(%address, %error, "TLS handshake failed");
                     }
                     Some(Err(_)) => {
-                        count(&self.counters.handshakes_failed);
-                        count(&self.counters.timeouts);
+                        self.counters.handshakes_failed.increment();
+                        self.counters.timeouts.increment();
                         return debug!(%address, "TLS handshake took too long");
                     }
                     None => return,
@@ -210,14 +190,14 @@ where
     async fn http1<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
         let service = service_fn(|request| self.answer(request, client, entry));
         let connection = self.protocols.http1.serve_connection(Io::new(stream, &entry.pulse), service);
-        let ended = entry.pulse.drive(connection, |connection| connection.graceful_shutdown()).await;
+        let ended = entry.pulse.drive(connection, http1::Connection::graceful_shutdown).await;
         report(client, ended);
     }
 
     async fn http2<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
         let service = service_fn(|request| self.answer(request, client, entry));
         let connection = self.protocols.http2.serve_connection(Io::new(stream, &entry.pulse), service);
-        let ended = entry.pulse.drive(connection, |connection| connection.graceful_shutdown()).await;
+        let ended = entry.pulse.drive(connection, http2::Connection::graceful_shutdown).await;
         report(client, ended);
     }
 

@@ -60,3 +60,20 @@ impl Histogram {
         Duration::from_micros(self.microseconds.get())
     }
 }
+
+/// What happened to connections.
+#[derive(Debug, Default)]
+pub struct Connections {
+    /// Accepted.
+    pub accepted: Counter,
+    /// Times that `accept` failed for want of something: descriptors, memory.
+    pub accept_errors: Counter,
+    /// Connections that had to wait since as many as allowed were open.
+    pub at_limit: Counter,
+    /// TLS handshakes that failed or took too long.
+    pub handshakes_failed: Counter,
+    /// Open now.
+    pub open: Counter,
+    /// Ended by a timeout: handshake, no request, slow head, response not read.
+    pub timeouts: Counter,
+}

@@ -4,7 +4,6 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
@@ -16,7 +15,8 @@ use hyper::{Request, Response};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, SupportedProtocolVersion};
-use session_gateway::listener::{self, Counters, Edge, Limits, Slots, Stop};
+use session_gateway::listener::{self, Edge, Limits, Slots, Stop};
+use session_gateway::metrics::{Connections as Counters, Counter};
 use session_gateway::proxy::{Client, Scheme};
 use session_gateway::tls;
 use tokio::sync::Notify;
@@ -227,8 +227,8 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-fn read(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
+fn read(counter: &Counter) -> u64 {
+    counter.get()
 }
 
 /// HTTP/2 in raw frames (RFC 9113 §4.1).

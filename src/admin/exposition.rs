@@ -2,24 +2,23 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::metrics::{BUCKETS, Counter};
+use crate::metrics::{BUCKETS, Connections, Counter};
 use crate::proxy::access::RouteCounters;
 use crate::session::KeyRing;
 use crate::store::Store;
-use crate::{listener, proxy, sessions};
+use crate::{proxy, sessions};
 
 /// One worker's counters.
 #[derive(Debug)]
 pub struct Worker {
     /// Of its connections.
-    pub listener: Arc<listener::Counters>,
+    pub connections: Arc<Connections>,
     /// Of its requests.
     pub proxy: Arc<proxy::Counters>,
     /// Of its sessions.
@@ -151,10 +150,8 @@ impl Sum {
     }
 
     fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        type Field = fn(&listener::Counters) -> &AtomicU64;
-        let sum = |field: Field| -> u64 {
-            self.workers.iter().map(|worker| field(&worker.listener).load(Ordering::Relaxed)).sum()
-        };
+        type Field = fn(&Connections) -> &Counter;
+        let sum = |field: Field| -> u64 { self.workers.iter().map(|worker| field(&worker.connections).get()).sum() };
         let families: [(&str, &str, Field); 5] = [
             ("connections_accepted", "Connections accepted", |of| &of.accepted),
             ("connections_waited", "Connections that waited for a place below the limit", |of| &of.at_limit),

@@ -11,7 +11,8 @@ use anyhow::Context;
 use tokio::runtime::LocalRuntime;
 use tokio_rustls::TlsAcceptor;
 
-use crate::listener::{self, Edge, Limits, Stop, redirect, serve};
+use crate::listener::{Edge, Limits, Stop, redirect, serve};
+use crate::metrics::Connections;
 use crate::proxy::access::AccessLog;
 use crate::proxy::{self, Clock, Proxy};
 use crate::sessions::Sessions;
@@ -30,7 +31,7 @@ pub(super) struct Worker {
     pub(super) proxy: proxy::Settings,
     pub(super) clock: Clock,
     pub(super) counters: Arc<proxy::Counters>,
-    pub(super) connections: Arc<listener::Counters>,
+    pub(super) connections: Arc<Connections>,
     pub(super) access: Option<AccessLog>,
 }
 

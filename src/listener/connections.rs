@@ -4,14 +4,13 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
 use super::pulse::{Doing, Pulse};
-use super::{Counters, Limits, count};
+use super::{Counters, Limits};
 
 /// How often a connection is looked at within its timeout: it is ended at most a quarter too late, and never too early.
 const SWEEPS: u32 = 4;
@@ -63,13 +62,13 @@ impl Connections {
         match doing {
             // What began right after a sweep is first missed one period later, hence one more.
             Doing::Nothing if quiet == SWEEPS + 1 => {
-                count(&self.counters.timeouts);
+                self.counters.timeouts.increment();
                 pulse.finish();
             }
             // It did not close within a period: half a head, or a client that answers no GOAWAY.
             Doing::Nothing if quiet > SWEEPS + 1 => pulse.cut(),
             Doing::Waiting if quiet > self.stalled_sweeps => {
-                count(&self.counters.timeouts);
+                self.counters.timeouts.increment();
                 pulse.cut();
             }
             Doing::Nothing | Doing::Waiting | Doing::Work => {}
@@ -107,7 +106,7 @@ impl Entry {
         let mut open = connections.open.borrow_mut();
         pulse.place.set(open.len());
         open.push(Rc::clone(&pulse));
-        connections.counters.open.fetch_add(1, Ordering::Relaxed);
+        connections.counters.open.increment();
         Self { pulse, connections: Rc::clone(connections) }
     }
 }
@@ -120,7 +119,7 @@ impl Drop for Entry {
         if let Some(moved) = open.get(place) {
             moved.place.set(place);
         }
-        self.connections.counters.open.fetch_sub(1, Ordering::Relaxed);
+        self.connections.counters.open.decrement();
         if open.is_empty() {
             self.connections.none_left.notify_one();
         }

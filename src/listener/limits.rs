@@ -48,7 +48,7 @@ pub struct Limits {
 }
 
 /// As nginx's `send_timeout`.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl Limits {
     /// The limits of a configuration.

@@ -135,7 +135,7 @@ impl Body for ResponseBody {
             Source::Own(text) => text.take().map(|text| Ok(Frame::data(text))),
             Source::Upstream { body, lease } => match ready!(body.poll(cx)) {
                 None => {
-                    lease.take().map(Lease::release);
+                    give_back(lease);
                     None
                 }
                 // The rest may never come; the connection is closed with it.
@@ -170,13 +170,19 @@ impl Body for ResponseBody {
     }
 }
 
+fn give_back(lease: &mut Option<Lease>) {
+    if let Some(lease) = lease.take() {
+        lease.release();
+    }
+}
+
 impl Drop for ResponseBody {
     fn drop(&mut self) {
         // A body of known length is not asked for its end: hyper drops it once the length is reached.
         if let Source::Upstream { body, lease } = &mut self.source
             && body.incoming.is_end_stream()
         {
-            lease.take().map(Lease::release);
+            give_back(lease);
         }
     }
 }

@@ -239,6 +239,7 @@ impl fmt::Debug for PublicId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::keys::KeyError;
     use proptest::prelude::*;
 
     fn ring(keys: &[&[u8]]) -> KeyRing {

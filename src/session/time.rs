@@ -8,6 +8,7 @@ pub struct UnixTime(pub u64);
 
 impl UnixTime {
     /// This moment moved forward; saturates instead of wrapping.
+    #[must_use]
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(span.as_secs()))
     }

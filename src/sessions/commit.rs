@@ -96,10 +96,9 @@ impl Sessions {
             After::Live { session, secret, key, cookie } => {
                 self.cookie(session, secret, key, cookie, answer, now).await
             }
-            After::Emptied => Ok(Cookie::Clear),
             After::Nothing => self.keep(visit, answer, now).await,
             After::Guest { secret } if self.settings.guest_cookie => Ok(self.guest_cookie(&secret, now)),
-            After::Guest { .. } => Ok(Cookie::Clear),
+            After::Emptied | After::Guest { .. } => Ok(Cookie::Clear),
             After::Dropped => {
                 self.counters.dropped.increment();
                 Ok(Cookie::Keep)
@@ -114,19 +113,16 @@ impl Sessions {
             return Ok(Cookie::Keep);
         }
         match &visit.standing {
-            Standing::Dead => Ok(Cookie::Keep),
             Standing::New { expired: Some(key) } => match self.store.load(key, now).await? {
                 Some(_) => Ok(Cookie::Keep),
                 None if self.settings.guest_cookie => Ok(self.guest_cookie(&visit.secret, now)),
                 None => Ok(Cookie::Clear),
             },
             Standing::New { expired: None } if self.settings.guest_cookie => Ok(self.guest_cookie(&visit.secret, now)),
-            Standing::New { expired: None } => Ok(Cookie::Keep),
             Standing::Guest if visit.outdated => match self.store.load(&visit.key, now).await? {
                 Some(_) => Ok(Cookie::Keep),
                 None => Ok(self.guest_cookie(&visit.secret, now)),
             },
-            Standing::Guest => Ok(Cookie::Keep),
             Standing::Live(session) if visit.outdated => match self.store.load(&visit.key, now).await? {
                 Some(Entry::Live(session)) => Ok(self.session_cookie(&session, &visit.secret, now)),
                 Some(Entry::Renewed(_)) if self.settings.lifetimes.renewal_due(session, now) => {
@@ -137,7 +133,7 @@ impl Sessions {
             Standing::Live(session) if self.settings.lifetimes.renewal_due(session, now) => {
                 self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await
             }
-            Standing::Live(_) => Ok(Cookie::Keep),
+            Standing::New { expired: None } | Standing::Guest | Standing::Live(_) | Standing::Dead => Ok(Cookie::Keep),
         }
     }
 
@@ -155,7 +151,7 @@ impl Sessions {
         for _ in 0..MOST_RENEWALS {
             match self.store.edit(&key, edit, rules, now).await? {
                 Edited::Live(session) => {
-                    let cookie = self.due_after_edit(visit, &session, &key);
+                    let cookie = due_after_edit(visit, &session, &key);
                     return Ok(After::Live { session, secret, key, cookie });
                 }
                 Edited::Born(session) => {
@@ -184,20 +180,6 @@ impl Sessions {
 
     fn not_the_guests(&self, visit: &Visit, session: &Session, now: UnixTime) -> bool {
         matches!(visit.standing, Standing::Guest) && session.created < self.joinable_since(now)
-    }
-
-    fn due_after_edit(&self, visit: &Visit, session: &Session, key: &StoreKey) -> Due {
-        match visit.session() {
-            Some(opened) if opened.persistent == session.persistent => {
-                if visit.outdated || *key != visit.key {
-                    Due::WhenPrivate
-                } else {
-                    Due::No
-                }
-            }
-            // Born by a parallel first write, or its cookie's lifetime has changed.
-            _ => Due::Now,
-        }
     }
 
     /// The session expired while the request was under way: what it keeps begins a new one. The old key stays dead.
@@ -442,5 +424,19 @@ impl Sessions {
     fn guest_cookie(&self, secret: &Secret, now: UnixTime) -> Cookie {
         let ticket = Ticket { kind: Kind::Guest, issued_at: now, secret: secret.clone() };
         Cookie::Set { ticket: ticket.sign(&self.ring), max_age: None }
+    }
+}
+
+fn due_after_edit(visit: &Visit, session: &Session, key: &StoreKey) -> Due {
+    match visit.session() {
+        Some(opened) if opened.persistent == session.persistent => {
+            if visit.outdated || *key != visit.key {
+                Due::WhenPrivate
+            } else {
+                Due::No
+            }
+        }
+        // Born by a parallel first write, or its cookie's lifetime has changed.
+        _ => Due::Now,
     }
 }
