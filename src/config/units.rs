@@ -91,7 +91,6 @@ fn no_unit(written: &str, expected: &str) -> Fault {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
