@@ -20,6 +20,9 @@ pub(crate) fn render(headers: &HeaderMap, user: &HeaderName, visits: u64, cart: 
         .flatten()
         .map(|item| format!("<li>{}</li>", escaped(item.as_str().unwrap_or_default())))
         .collect();
+    let ours = |(name, _): &(&HeaderName, _)| !name.as_str().starts_with("x-session-");
+    let mut headers: Vec<_> = headers.iter().collect();
+    headers.sort_by_key(ours);
     let rows: Vec<String> = headers
         .iter()
         .map(|(name, value)| {
