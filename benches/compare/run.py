@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Compares nginx, HAProxy and the gateway in front of one backend, in turn, on one core each round."""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import contestants
+import hot_spots
+import instructions
+import load
+import machine
+import report
+from children import Children
+from contestants import Contestant
+from measure import Counter, measure
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RELEASE = ROOT / "target/release/session-gateway"
+LOGGED = {"nginx + access log", "gateway + access log"}
+
+
+def main():
+    """Starts everything, measures each scenario round by round, prints and perhaps writes the report."""
+    options = arguments()
+    machine.install_missing()
+    if (os.cpu_count() or 1) < 2:
+        sys.exit("bench: two cores are needed, one for the proxy and one for its client and backend")
+    field = lined_up(options)
+    with tempfile.TemporaryDirectory(prefix="gateway-bench-") as name, Children() as children:
+        folder = Path(name)
+        contestants.make_certificate(folder)
+        backend = contestants.start_backend(children, folder)
+        if options.instructions:
+            return instructions.count(children, folder, field, backend, chosen([options.instructions])[0])
+        ciphers = set()
+        for contestant in field:
+            contestants.start(contestant, children, folder, backend)
+            contestants.log_in(contestant)
+            contestants.check_session(contestant)
+            ciphers.add(contestants.check_tls(contestant))
+        if options.profile:
+            return hot_spots.profile(children, folder, field, Counter(backend), chosen([options.profile])[0], options)
+        return compare(children, folder, field, Counter(backend), ciphers, options)
+
+
+def compare(children, folder, field, counter, ciphers, options):
+    """Every scenario, every round, every contestant in turn."""
+    tables, valid = [], True
+    for scenario in chosen(options.only):
+        # The access log's price is asked once: in clear text, where it weighs most.
+        entered = [one for one in field if one.name not in LOGGED or scenario.name == "h1"]
+        results = {one.name: [] for one in entered}
+        for contestant in entered:
+            measure(children, scenario, contestant, counter, 1, folder)
+        for _ in range(options.rounds):
+            for contestant in entered:
+                sample = measure(children, scenario, contestant, counter, options.seconds, folder)
+                results[contestant.name].append(sample)
+                print(f"{scenario.name:8} {contestant.name:22} {sample.cpu:9.2f} µs {sample.rate:9.0f}/s "
+                      f"{sample.errors}", file=sys.stderr)
+                valid = valid and not sample.errors
+        tables.append(report.table(scenario, results))
+    for contestant in field:
+        contestants.check_session(contestant)
+
+    facts = [
+        ("TLS", f"1.3, {', '.join(sorted(ciphers))}, ECDSA P-256"),
+        ("command", f"`benches/compare/run.py {' '.join(sys.argv[1:])}`".replace(" `", "`")),
+        ("rounds", f"{options.rounds} of {options.seconds} s for each contestant, in turn"),
+    ]
+    markdown = report.whole(machine.description(), facts, tables)
+    print(markdown)
+    if options.write and valid:
+        report.write(markdown)
+    if not valid:
+        print("bench: INVALID: there were errors or answers other than 2xx; see above", file=sys.stderr)
+    return 0 if valid else 1
+
+
+def lined_up(options):
+    """The contestants asked for, in order. A gateway that is not built is left out, loudly."""
+    field = [
+        Contestant("nginx", "nginx"),
+        Contestant("HAProxy", "haproxy"),
+        Contestant("gateway", "gateway", binary=str(options.gateway)),
+        Contestant("nginx + access log", "nginx", access_log=True),
+        Contestant("gateway + access log", "gateway", access_log=True, binary=str(options.gateway)),
+    ]
+    if options.contestants:
+        wanted = [name.strip().lower() for name in options.contestants.split(",")]
+        field = [one for one in field if one.name.lower() in wanted]
+    for also in options.also:
+        name, _, binary = also.partition("=")
+        field.append(Contestant(name, "gateway", binary=binary))
+    if options.profile or options.instructions:
+        field = [one for one in field if one.name == "gateway"] or field[:1]
+    if options.build and any(one.binary == str(RELEASE) for one in field):
+        subprocess.run(["cargo", "build", "--release", "--locked", "--bin", "session-gateway"], cwd=ROOT, check=True)
+    for one in field:
+        if one.kind == "gateway" and not Path(one.binary).exists():
+            sys.exit(f"bench: {one.name}: {one.binary} does not exist")
+    if not field:
+        sys.exit("bench: no such contestants")
+    return field
+
+
+def chosen(names):
+    """The scenarios of these names; all, where none is named."""
+    known = {scenario.name: scenario for scenario in load.SCENARIOS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        sys.exit(f"bench: no scenario {', '.join(unknown)}; there are {', '.join(known)}")
+    return [known[name] for name in names] if names else load.SCENARIOS
+
+
+def arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", default=[], metavar="SCENARIO",
+                        help=f"this scenario only, may be repeated: {', '.join(one.name for one in load.SCENARIOS)}")
+    parser.add_argument("--contestants", metavar="A,B", help="these only, such as nginx,gateway")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each contestant is measured (5)")
+    parser.add_argument("--seconds", type=int, default=4, help="how long each time (4)")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s: to see that it works, not for numbers")
+    parser.add_argument("--write", action="store_true", help="put the results into benches/README.md, where valid")
+    parser.add_argument("--gateway", type=Path, default=RELEASE, metavar="PATH", help="the gateway's binary")
+    parser.add_argument("--also", action="append", default=[], metavar="NAME=PATH",
+                        help="another build of the gateway as one more contestant")
+    parser.add_argument("--no-build", dest="build", action="store_false", help="do not run cargo build first")
+    parser.add_argument("--profile", metavar="SCENARIO", help="show where the gateway's time goes, instead")
+    parser.add_argument("--instructions", metavar="SCENARIO", help="count them with callgrind, instead")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.seconds = 2, 1
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
