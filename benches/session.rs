@@ -1,0 +1,111 @@
+//! What the session costs a request, without I/O.
+
+use std::hint::black_box;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use session_gateway::session::lifetime::Limits;
+use session_gateway::session::{Change, Edit, KeyRing, Kind, Lifetimes, Patch, Secret, Ticket, UnixTime};
+use session_gateway::sessions::{Answer, Cookie, Counters, Sessions, Settings};
+use session_gateway::store::{Memory, Store, memory};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const NOW: UnixTime = UnixTime(1_800_000_000);
+
+criterion_group!(benches, tickets, requests);
+criterion_main!(benches);
+
+/// Promise: verifying takes at most 0.5 µs.
+fn tickets(criterion: &mut Criterion) {
+    let ring = ring();
+    let ticket = Ticket { kind: Kind::Session, issued_at: NOW, secret: Secret::random() };
+    let value = ticket.sign(&ring);
+    criterion
+        .bench_function("ticket/verify", |b| b.iter(|| Ticket::verify(black_box(value.as_bytes()), &ring).is_ok()));
+    criterion.bench_function("ticket/sign", |b| b.iter(|| black_box(&ticket).sign(&ring)));
+    criterion.bench_function("ticket/store key", |b| b.iter(|| black_box(&ticket.secret).store_key()));
+    criterion.bench_function("ticket/new secret", |b| b.iter(Secret::random));
+    let mut forged = *value.as_bytes();
+    forged[95] ^= 1;
+    criterion.bench_function("ticket/refuse forged", |b| b.iter(|| Ticket::verify(black_box(&forged), &ring).is_err()));
+}
+
+/// Promise: opening and committing an unchanged session takes at most 1 µs, its ticket verified.
+fn requests(criterion: &mut Criterion) {
+    let sessions = sessions();
+    let value = log_in(&sessions);
+    let unchanged = Change::default();
+    let request = |value: Option<&[u8]>, change: &Change| {
+        let ticket = sessions.ticket(value.into_iter(), NOW);
+        let visit = ready(sessions.open(ticket, true, NOW)).expect("memory does not fail");
+        ready(sessions.commit(&visit, change, Answer::Private, NOW)).expect("memory does not fail")
+    };
+    assert_eq!(request(Some(&value), &unchanged), Cookie::Keep);
+    criterion.bench_function("request/verify, open, commit: unchanged", |b| {
+        b.iter(|| request(black_box(Some(&value)), &unchanged));
+    });
+    let verified = sessions.ticket(std::iter::once(&value[..]), NOW);
+    criterion.bench_function("request/open, commit: unchanged", |b| {
+        b.iter(|| {
+            let visit = ready(sessions.open(black_box(verified.clone()), true, NOW)).expect("memory does not fail");
+            ready(sessions.commit(&visit, &unchanged, Answer::Private, NOW)).expect("memory does not fail")
+        });
+    });
+    let Cookie::Set { ticket: guest, .. } = request(None, &unchanged) else { panic!("a guest gets a ticket") };
+    criterion.bench_function("request/verify, open, commit: guest", |b| {
+        b.iter(|| request(black_box(Some(guest.as_bytes())), &unchanged));
+    });
+    criterion.bench_function("request/open, commit: no cookie", |b| b.iter(|| request(None, &unchanged)));
+    let patch = edit(br#"{"cart":["a","b","c"]}"#);
+    criterion.bench_function("request/verify, open, commit: patched", |b| {
+        b.iter(|| request(black_box(Some(&value)), &patch));
+    });
+}
+
+fn log_in(sessions: &Sessions) -> Vec<u8> {
+    let change = Change { user: Some("alice".into()), ..edit(br#"{"cart":["a","b"]}"#) };
+    let visit = ready(sessions.open(None, true, NOW)).expect("memory does not fail");
+    match ready(sessions.commit(&visit, &change, Answer::Private, NOW)).expect("the store has room") {
+        Cookie::Set { ticket, .. } => ticket.as_bytes().to_vec(),
+        other => panic!("a login sets a cookie, and not {other:?}"),
+    }
+}
+
+fn edit(patch: &[u8]) -> Change {
+    let patch = Patch::parse(patch).expect("it is a JSON object");
+    Change { edit: Edit { patch: Some(patch), persist: None }, ..Change::default() }
+}
+
+fn ring() -> KeyRing {
+    KeyRing::new(&[[7; 32]], "__Host-sid").expect("one long key")
+}
+
+fn sessions() -> Sessions {
+    let hours = |idle, lifetime| Limits { idle: Duration::from_hours(idle), lifetime: Duration::from_hours(lifetime) };
+    let lifetimes = Lifetimes {
+        user: hours(1, 12),
+        anonymous: hours(24, 168),
+        persistent: hours(744, 744),
+        renew_after: Duration::from_mins(60),
+        touch_after: Duration::from_mins(1),
+        tombstone: Duration::from_mins(1),
+    };
+    let bounds = memory::Settings { max_sessions: 1000, max_bytes: u64::MAX };
+    let store = Arc::new(Store::Memory(Memory::new(bounds, lifetimes.clone())));
+    let counters = Arc::new(Counters::new(1));
+    let settings = Settings { lifetimes, guest_cookie: true, max_data: 64 * 1024 };
+    Sessions::new(store, Arc::new(ring()), Arc::new(settings), counters)
+}
+
+/// Memory answers without waiting.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => unreachable!("the memory store never waits"),
+    }
+}
