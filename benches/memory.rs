@@ -83,7 +83,7 @@ fn empty() -> (Sessions, Arc<Store>) {
         user: hours(1, 12),
         anonymous: hours(24, 168),
         persistent: hours(744, 744),
-        renew_after: Duration::from_mins(60),
+        renew_after: Duration::from_hours(1),
         touch_after: Duration::from_mins(1),
         tombstone: Duration::from_mins(1),
     };

@@ -27,8 +27,11 @@ struct Arguments {
 enum Command {
     /// Check the configuration, its keys and certificates, and say every mistake.
     Check,
-    /// Print a new session key; redirect it to a file that only the gateway can read.
-    Key,
+    /// Make a new session key: in a new file that only its owner can read, or on standard output.
+    Key {
+        /// The file, which must not exist yet.
+        file: Option<PathBuf>,
+    },
     /// Make a certificate and key for development: dev.crt and dev.key.
     DevCert {
         /// Where they are made.
@@ -42,7 +45,7 @@ pub(crate) fn run() -> ExitCode {
     let done = match arguments.command {
         None => gateway(&arguments.config),
         Some(Command::Check) => check(&arguments.config),
-        Some(Command::Key) => key(),
+        Some(Command::Key { file }) => key(file.as_deref()),
         Some(Command::DevCert { directory }) => dev_cert(&directory),
     };
     match done {
@@ -103,13 +106,21 @@ fn check(path: &std::path::Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn key() -> anyhow::Result<()> {
+fn key(file: Option<&std::path::Path>) -> anyhow::Result<()> {
     use base64::Engine;
+    use std::os::unix::fs::OpenOptionsExt;
     // 48 bytes, so that the line of text that is the key has 64 characters.
     let mut key = zeroize::Zeroizing::new([0; 48]);
     getrandom::fill(key.as_mut()).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
     let text = zeroize::Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(key.as_ref()));
-    writeln!(std::io::stdout(), "{}", *text)?;
+    let mut out: Box<dyn Write> = match file {
+        None => Box::new(std::io::stdout()),
+        Some(path) => {
+            let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            Box::new(made.with_context(|| format!("cannot make {}", path.display()))?)
+        }
+    };
+    writeln!(out, "{}", *text)?;
     Ok(())
 }
 

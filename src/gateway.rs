@@ -19,6 +19,7 @@ use crate::listener::{self, Limits, Stop};
 use crate::metrics::Counter;
 use crate::proxy::{self, Clock};
 use crate::session::KeyRing;
+use crate::session::keys::KeyError;
 use crate::sessions::{self, Sessions};
 use crate::store::{self, Memory, Store};
 use crate::telemetry::AccessWriter;
@@ -54,31 +55,38 @@ pub struct Files {
 }
 
 impl Files {
-    /// Reads keys and certificates.
+    /// Reads keys and certificates; the error has a line for each that cannot be used.
     pub fn read(config: &Config) -> anyhow::Result<Self> {
-        let mut keys = Vec::new();
-        for path in &config.keys {
-            let key = std::fs::read(path).with_context(|| format!("cannot read the session key {}", path.display()))?;
-            let key = Zeroizing::new(key);
-            warn_if_readable(path);
-            // What an editor adds at the end of a line is no part of the key.
-            keys.push(Zeroizing::new(key.trim_ascii_end().to_vec()));
+        match (key_ring(config), config.tls.as_ref().map(tls::server_config).transpose()) {
+            (Ok(ring), Ok(tls)) => Ok(Self { ring, tls }),
+            (Err(keys), Ok(_)) => Err(keys),
+            (Ok(_), Err(tls)) => Err(tls.into()),
+            (Err(keys), Err(tls)) => Err(anyhow!("{keys:#}\nerror: {:#}", anyhow::Error::from(tls))),
         }
-        let ring = KeyRing::new(&keys, &config.proxy.cookie.name).map_err(|error| {
-            use crate::session::keys::KeyError;
-            match error {
-                KeyError::TooShort { index, .. } | KeyError::Repeated { index } => {
-                    anyhow!("the session key {} cannot be used: {error}", config.keys[index].display())
-                }
-                KeyError::Missing | KeyError::CookieName => anyhow!("session keys: {error}"),
-            }
-        })?;
-        let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
-        Ok(Self { ring, tls })
     }
 }
 
-#[cfg(unix)]
+fn key_ring(config: &Config) -> anyhow::Result<KeyRing> {
+    let (mut keys, mut unreadable) = (Vec::new(), Vec::new());
+    for path in &config.keys {
+        match std::fs::read(path).map(Zeroizing::new) {
+            // What an editor adds at the end of a line is no part of the key.
+            Ok(key) => keys.push(Zeroizing::new(key.trim_ascii_end().to_vec())),
+            Err(error) => unreadable.push(format!("cannot read the session key {}: {error}", path.display())),
+        }
+        warn_if_readable(path);
+    }
+    if !unreadable.is_empty() {
+        return Err(anyhow!(unreadable.join("\nerror: ")));
+    }
+    KeyRing::new(&keys, &config.proxy.cookie.name).map_err(|error| match error {
+        KeyError::TooShort { index, .. } | KeyError::Repeated { index } => {
+            anyhow!("the session key {} cannot be used: {error}", config.keys[index].display())
+        }
+        KeyError::Missing | KeyError::CookieName => anyhow!("session keys: {error}"),
+    })
+}
+
 fn warn_if_readable(path: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt;
     if std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0) {

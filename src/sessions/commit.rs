@@ -78,6 +78,10 @@ impl Sessions {
 
     async fn try_commit(&self, visit: &Visit, change: &Change, answer: Answer, now: UnixTime) -> Result<Cookie, Error> {
         if let Some(end @ (End::This | End::All)) = change.end {
+            if !change.edit.is_empty() {
+                // There will be no session to keep it in.
+                self.counters.dropped.increment();
+            }
             return self.end(visit, end, answer, now).await;
         }
         let after = if let Some(user) = &change.user {
