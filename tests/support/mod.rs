@@ -1,0 +1,30 @@
+//! What every wire test stands on: a gateway in this process, a backend that the test plays itself, and browsers.
+//!
+//! ```text
+//! Browser ── send ──▶ gateway ──▶ Backend ── next ──▶ Exchange
+//!    ▲                                                   │ the test decides when, and what
+//!    └── answer ◀────── gateway ◀────── respond ◀────────┘
+//! ```
+//!
+//! Nothing sleeps: the backend holds its answer until it is told, the clock stands until it is turned, and every wait
+//! ends after [`PATIENCE`] with a panic that says what was waited for.
+#![allow(dead_code, unused_imports, unreachable_pub)] // Each test file is its own crate and uses its own part of this.
+
+pub mod backend;
+pub mod browser;
+pub mod http2;
+pub mod process;
+pub mod site;
+pub mod wire;
+
+use std::time::Duration;
+
+pub use backend::{Backend, Exchange, Reply, ok, status};
+pub use browser::{Answer, Browser, Pending, Request, SetCookie, Ticket, get, post, request};
+pub use http2::Http2;
+pub use process::Process;
+pub use site::{COOKIE, START, Seen, Setup, Site};
+pub use wire::{Fields, Head};
+
+/// How long a test waits for anything before it fails.
+pub const PATIENCE: Duration = Duration::from_secs(5);

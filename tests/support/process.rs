@@ -1,0 +1,151 @@
+//! The binary as an operator runs it: what it prints is what this looks at.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use session_gateway::tls;
+use tempfile::TempDir;
+
+use super::PATIENCE;
+use super::backend::Backend;
+use super::browser::{Browser, Door};
+use super::site::Setup;
+
+/// A running `session-gateway`. Killed when dropped.
+pub struct Process {
+    pub backend: Backend,
+    pub dir: TempDir,
+    child: Child,
+    out: Output,
+    err: Output,
+    http: SocketAddr,
+    admin: SocketAddr,
+}
+
+/// What a pipe said so far, and a bell for every line of it.
+struct Output {
+    text: Arc<Mutex<String>>,
+    bell: Receiver<()>,
+}
+
+impl Output {
+    fn read(pipe: impl Read + Send + 'static) -> Self {
+        let (ring, bell) = channel();
+        let text = Arc::new(Mutex::new(String::new()));
+        let writer = Arc::clone(&text);
+        thread::spawn(move || {
+            let mut pipe = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while pipe.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+                writer.lock().expect("no reader panics").push_str(&String::from_utf8_lossy(&line));
+                let _ = ring.send(());
+                line.clear();
+            }
+        });
+        Self { text, bell }
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().expect("no writer panics").clone()
+    }
+
+    /// Waits until `what` finds something in the text.
+    fn wait<T>(&self, name: &str, what: impl Fn(&str) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = self.text();
+            if let Some(found) = what(&text) {
+                return found;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(self.bell.recv_timeout(left).is_ok(), "waited in vain for {name} in:\n{text}");
+        }
+    }
+}
+
+fn address(text: &str, before: &str) -> Option<SocketAddr> {
+    let at = text.find(before)? + before.len();
+    let rest = &text[at..];
+    rest[..rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').unwrap_or(rest.len())].parse().ok()
+}
+
+impl Process {
+    /// Starts it with this setup, and `log` as its `[log]` section.
+    pub fn start(setup: &Setup, log: &str) -> Self {
+        let backend = Backend::start();
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        tls::dev::development(dir.path()).expect("a development certificate");
+        let text = setup.write(dir.path(), &backend);
+        let (before, _) = text.split_once("[log]").expect("a log section");
+        let file = dir.path().join("gateway.toml");
+        fs::write(&file, format!("{before}[log]\n{log}\n")).expect("a writable directory");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_session-gateway"))
+            .arg("--config")
+            .arg(&file)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let out = Output::read(child.stdout.take().expect("piped"));
+        let err = Output::read(child.stderr.take().expect("piped"));
+        let http = err.wait("the address", |text| address(text, "listening on http://"));
+        let admin = err.wait("the admin address", |text| address(text, "admin on http://"));
+        Self { backend, dir, child, out, err, http, admin }
+    }
+
+    /// A new visitor, in clear text.
+    pub fn browser(&self) -> Browser {
+        Browser::new(Door { address: self.http, tls: None }, "localhost")
+    }
+
+    /// Someone at the admin address.
+    pub fn admin(&self) -> Browser {
+        Browser::new(Door { address: self.admin, tls: None }, "localhost")
+    }
+
+    /// Waits until standard output has so many lines.
+    pub fn access_lines(&self, count: usize) -> Vec<String> {
+        self.out.wait("access lines", |text| {
+            let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            (lines.len() >= count).then_some(lines)
+        })
+    }
+
+    /// Waits until the log says `words`; the log.
+    pub fn logged(&self, words: &str) -> String {
+        self.err.wait(words, |text| text.contains(words).then(|| text.to_owned()))
+    }
+
+    /// Sends a signal by its number.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill");
+    }
+
+    /// Waits for its end: whether it succeeded, and everything it printed on both outputs.
+    pub fn end(mut self) -> (bool, String) {
+        // Both pipes close when it ends, and not before.
+        let deadline = Instant::now() + PATIENCE;
+        for output in [&self.out, &self.err] {
+            while output.bell.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
+        }
+        assert!(Instant::now() < deadline, "it should have ended by now:\n{}", self.err.text());
+        let status = self.child.wait().expect("a child is waited for");
+        (status.success(), self.out.text() + &self.err.text())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
