@@ -223,7 +223,15 @@ fn where_a_token_is_set_it_is_required() {
         request("DELETE", "/sessions?user=alice"),
         get("/metrics"),
     ];
-    let wrong = ["Bearer", "Bearer ", "Bearer wrong", "Bearer correct-horse-battery-stapl", "Bearer correct-horse-battery-staple2", "Basic correct-horse-battery-staple", "correct-horse-battery-staple"];
+    let wrong = [
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        "Bearer correct-horse-battery-stapl",
+        "Bearer correct-horse-battery-staple2",
+        "Basic correct-horse-battery-staple",
+        "correct-horse-battery-staple",
+    ];
     for call in &calls {
         assert_eq!(site.admin(call.clone()).status(), 401, "{call:?}");
         for header in wrong {
@@ -275,7 +283,8 @@ fn grows(site: &Site, name: &str, labels: &[(&str, &str)], by: u64, act: impl Fn
 
 #[test]
 fn requests_are_counted_by_route_and_status() {
-    let routes = ["path = \"/\"\nupstream = \"app\"", "host = \"www.example.com\"\npath = \"/api\"\nupstream = \"app\""];
+    let routes =
+        ["path = \"/\"\nupstream = \"app\"", "host = \"www.example.com\"\npath = \"/api\"\nupstream = \"app\""];
     let site = Site::build().routes(&routes).start();
     let browser = site.guest();
     let requests = "session_gateway_requests_total";
@@ -437,7 +446,10 @@ fn access_lines_can_be_text() {
     process.backend.next().reply(ok());
     pending.answer();
     let lines = process.access_lines(1);
-    assert!(lines[0].contains("127.0.0.1") && lines[0].contains("GET /first HTTP/1.1") && lines[0].contains(" 200 "), "{lines:?}");
+    assert!(
+        lines[0].contains("127.0.0.1") && lines[0].contains("GET /first HTTP/1.1") && lines[0].contains(" 200 "),
+        "{lines:?}"
+    );
 }
 
 #[test]

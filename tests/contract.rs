@@ -346,7 +346,8 @@ fn ending_this_session_logs_out_here_alone() {
 #[test]
 fn ending_the_others_leaves_this_one() {
     let site = Site::new();
-    let (here, there, elsewhere, bob) = (site.login("alice"), site.login("alice"), site.login("alice"), site.login("bob"));
+    let (here, there, elsewhere, bob) =
+        (site.login("alice"), site.login("alice"), site.login("alice"), site.login("bob"));
     let id = site.look(&here).id().to_owned();
     let (_, answer) = site.visit(&here, post("/"), ok().session("End", "others"));
     assert!(!answer.deletes_sid());
@@ -478,9 +479,13 @@ fn patch_and_user_on_a_server_error_are_ignored() {
     let site = Site::new();
     let browser = site.keep(r#"{"a":1}"#);
     for line in ["500 Internal Server Error", "502 Bad Gateway", "503 Service Unavailable", "599 Whatever"] {
-        let reply = status(line).session("Patch", r#"{"a":2}"#).session("User", "alice").body("the backend's error page");
+        let reply =
+            status(line).session("Patch", r#"{"a":2}"#).session("User", "alice").body("the backend's error page");
         let (_, answer) = site.visit(&browser, post("/"), reply);
-        assert_eq!((answer.status().to_string().as_str(), answer.text().as_str()), (&line[..3], "the backend's error page"));
+        assert_eq!(
+            (answer.status().to_string().as_str(), answer.text().as_str()),
+            (&line[..3], "the backend's error page")
+        );
         assert_eq!(answer.sid(), None);
     }
     let seen = site.look(&browser);
@@ -546,7 +551,11 @@ fn anything_malformed_is_a_502_that_changes_nothing_and_leaks_nothing() {
         assert!(answer.set_cookies().is_empty(), "{headers:?}: {}", answer.text_head());
         assert_eq!(answer.header("X-Backend"), None, "{headers:?}");
         assert!(!answer.text().contains("the backend's secret"), "{headers:?}");
-        assert!(!answer.text().contains("X-Session"), "the cause is for the log, not for the client: {}", answer.text());
+        assert!(
+            !answer.text().contains("X-Session"),
+            "the cause is for the log, not for the client: {}",
+            answer.text()
+        );
         assert_eq!(answer.head.fields.aliases_of("X-Session-"), Vec::<&str>::new());
         let seen = site.look(&browser);
         assert_eq!((seen.user(), seen.data()), (None, Some(json!({"a": 1}))), "{headers:?}");
@@ -625,7 +634,9 @@ fn an_untrusted_upstream_is_told_nothing_and_changes_nothing() {
     let (site, other) = two_trusts("none");
     let browser = site.login("alice");
     site.patch(&browser, r#"{"a":1}"#);
-    for reply in asks_everything(r#"{"a":2}"#).into_iter().chain([ok().session("Unknown", "1"), ok().session("Patch", "[")]) {
+    for reply in
+        asks_everything(r#"{"a":2}"#).into_iter().chain([ok().session("Unknown", "1"), ok().session("Patch", "[")])
+    {
         let (names, answer) = ask(&other, &browser, reply);
         assert_eq!(names, Vec::<String>::new());
         assert_eq!((answer.status(), answer.sid()), (200, None));
@@ -654,7 +665,9 @@ fn a_writing_upstream_patches_and_does_no_more() {
     let browser = site.login("alice");
     site.patch(&browser, r#"{"a":1}"#);
     let before = site.look(&browser).id().to_owned();
-    for reply in asks_everything(r#"{"a":2}"#).into_iter().chain([ok().session("User", ""), ok().session("End", "what")]) {
+    for reply in
+        asks_everything(r#"{"a":2}"#).into_iter().chain([ok().session("User", ""), ok().session("End", "what")])
+    {
         let (names, answer) = ask(&other, &browser, reply);
         assert_eq!(names.len(), 5, "{names:?}");
         assert_eq!((answer.status(), answer.sid()), (200, None));
@@ -672,7 +685,8 @@ fn a_route_without_sessions_has_none() {
     let browser = site.login("alice");
     let sid = browser.sid();
     for reply in asks_everything(r#"{"a":2}"#) {
-        let (seen, answer) = site.visit(&browser, get("/static/a.css").with("Cookie", "theme=dark").without_jar(), reply.clone());
+        let (seen, answer) =
+            site.visit(&browser, get("/static/a.css").with("Cookie", "theme=dark").without_jar(), reply.clone());
         assert_eq!(seen.names(), Vec::<&str>::new());
         assert_eq!(answer.sid(), None);
         assert_eq!(answer.header("Vary"), None);

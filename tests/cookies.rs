@@ -54,7 +54,10 @@ fn the_cookie_has_the_promised_attributes_and_no_others() {
 
 #[test]
 fn configured_name_and_attributes_are_used() {
-    let site = Site::build().cookie("sid").session("same_site = \"strict\"\npath = \"/app\"\ndomain = \"example.com\"").start();
+    let site = Site::build()
+        .cookie("sid")
+        .session("same_site = \"strict\"\npath = \"/app\"\ndomain = \"example.com\"")
+        .start();
     let pending = site.plain().send(get("/app"));
     site.backend.next().reply(ok());
     let answer = pending.answer();
@@ -374,7 +377,11 @@ fn a_backends_cookie_with_our_name_is_dropped() {
     let site = Site::new();
     let browser = site.login("alice");
     let before = browser.sid();
-    let evil = ["__Host-sid=evil; Path=/; Secure", "__Host-sid=; Max-Age=0; Path=/; Secure", " __Host-sid =evil; Path=/; Secure"];
+    let evil = [
+        "__Host-sid=evil; Path=/; Secure",
+        "__Host-sid=; Max-Age=0; Path=/; Secure",
+        " __Host-sid =evil; Path=/; Secure",
+    ];
     for line in evil {
         let (_, answer) = site.visit(&browser, get("/"), ok().with("Set-Cookie", line).with("Set-Cookie", "app=1"));
         assert_eq!(answer.headers_all("Set-Cookie"), ["app=1"], "{line:?}");
@@ -395,7 +402,11 @@ fn never_two_cookies_of_ours_on_one_answer() {
     let site = Site::build().keys(&[2, 1]).start();
     let browser = site.browser();
     browser.plant(COOKIE, &old.sid().expect("a cookie"));
-    let reply = ok().session("User", "alice").session("Patch", r#"{"a":1}"#).session("Persist", "true").session("Renew", "true");
+    let reply = ok()
+        .session("User", "alice")
+        .session("Patch", r#"{"a":1}"#)
+        .session("Persist", "true")
+        .session("Renew", "true");
     let (_, answer) = site.visit(&browser, post("/"), reply.with("Set-Cookie", "__Host-sid=evil; Secure; Path=/"));
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.sid().expect("exactly one").attribute("Max-Age"), Some("2678400"));
@@ -435,8 +446,15 @@ fn an_answer_without_our_cookie_keeps_its_cache_control() {
     assert_eq!(answer.header("Cache-Control"), None);
 }
 
-const SHARED: [&str; 7] =
-    ["public", "public, max-age=600", "max-age=1, s-maxage=600", "S-MAXAGE=5", "max-age=31536000, immutable", "PUBLIC", "max-age=5 ,public"];
+const SHARED: [&str; 7] = [
+    "public",
+    "public, max-age=600",
+    "max-age=1, s-maxage=600",
+    "S-MAXAGE=5",
+    "max-age=31536000, immutable",
+    "PUBLIC",
+    "max-age=5 ,public",
+];
 
 #[test]
 fn no_guest_cookie_goes_with_an_answer_that_shared_caches_may_store() {
@@ -474,7 +492,8 @@ fn a_login_on_an_answer_said_to_be_public_is_kept_from_caches() {
     let site = Site::new();
     for control in SHARED {
         let browser = site.guest();
-        let (_, answer) = site.visit(&browser, post("/login"), ok().with("Cache-Control", control).session("User", "alice"));
+        let (_, answer) =
+            site.visit(&browser, post("/login"), ok().with("Cache-Control", control).session("User", "alice"));
         assert!(answer.sid().is_some(), "{control}");
         let after = cache_control(&answer);
         assert!(after.contains("no-store"), "{control} became {after}");
@@ -489,7 +508,8 @@ fn a_login_on_an_answer_said_to_be_public_is_kept_from_caches() {
 fn a_logout_goes_with_no_store() {
     let site = Site::new();
     let browser = site.login("alice");
-    let (_, answer) = site.visit(&browser, post("/logout"), ok().with("Cache-Control", "public").session("End", "this"));
+    let (_, answer) =
+        site.visit(&browser, post("/logout"), ok().with("Cache-Control", "public").session("End", "this"));
     assert!(answer.deletes_sid());
     assert!(cache_control(&answer).contains("no-store"));
 }
@@ -500,7 +520,8 @@ fn answers_vary_on_cookie_where_identity_was_injected() {
     let browser = site.guest();
     let vary = |reply: Reply| {
         let (_, answer) = site.visit(&browser, get("/"), reply);
-        let mut members: Vec<_> = answer.headers_all("Vary").join(",").split(',').map(|m| m.trim().to_ascii_lowercase()).collect();
+        let mut members: Vec<_> =
+            answer.headers_all("Vary").join(",").split(',').map(|m| m.trim().to_ascii_lowercase()).collect();
         members.sort();
         members
     };

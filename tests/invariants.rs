@@ -15,7 +15,10 @@ use support::*;
 fn a_clients_own_x_session_never_reaches_an_upstream_and_an_upstreams_never_reaches_a_client() {
     let site = Site::new();
     let browser = site.login("alice");
-    let forged = get("/").with("X-Session-User", "mallory").with("x_session_data", "mallory").with("Connection", "X-Session-User");
+    let forged = get("/")
+        .with("X-Session-User", "mallory")
+        .with("x_session_data", "mallory")
+        .with("Connection", "X-Session-User");
     let (seen, answer) = site.visit(&browser, forged, ok().session("Patch", r#"{"a":1}"#));
     assert_eq!(seen.user(), Some("alice"));
     assert!(!String::from_utf8_lossy(&seen.head.raw).contains("mallory"));
@@ -39,7 +42,9 @@ fn no_upstream_ever_sees_our_cookie() {
     let client = site.http2();
     for browser in [&live, &dead, &guest] {
         let sid = browser.sid().expect("a cookie");
-        for (path, backend) in [("/", &site.backend), ("/static", &site.backend), ("/poll", &site.backend), ("/untrusted", &other)] {
+        for (path, backend) in
+            [("/", &site.backend), ("/static", &site.backend), ("/poll", &site.backend), ("/untrusted", &other)]
+        {
             let check = |exchange: &Exchange| {
                 assert!(!exchange.text().contains(&sid) && !exchange.text().contains(COOKIE), "{}", exchange.text());
             };
@@ -204,7 +209,11 @@ fn full_memory_in_bytes_is_refused_too_and_loses_nothing() {
         assert_eq!(site.look(browser).data(), Some(json!({"a": value})));
     }
     // Nor does a session that wants to grow lose what it has.
-    let (_, answer) = site.visit(&users[0], post("/"), ok().session("Patch", &format!(r#"{{"b":"{}"}}"#, "y".repeat(60_000 / 12 * 2))));
+    let (_, answer) = site.visit(
+        &users[0],
+        post("/"),
+        ok().session("Patch", &format!(r#"{{"b":"{}"}}"#, "y".repeat(60_000 / 12 * 2))),
+    );
     assert_eq!((answer.status(), answer.sid()), (503, None));
     assert_eq!(site.look(&users[0]).data(), Some(json!({"a": value})));
 }
@@ -222,7 +231,8 @@ fn logout_wins_nothing_in_flight_brings_a_session_back_for_the_server_or_for_the
         ok().session("End", "others"),
         status("500 Internal Server Error").session("Patch", r#"{"late":true}"#),
     ];
-    let in_flight: Vec<_> = replies.into_iter().map(|reply| (browser.send(post("/")), site.backend.next(), reply)).collect();
+    let in_flight: Vec<_> =
+        replies.into_iter().map(|reply| (browser.send(post("/")), site.backend.next(), reply)).collect();
     assert!(site.logout(&browser).deletes_sid());
     for (pending, exchange, reply) in in_flight {
         assert_eq!(exchange.session("User"), Some("alice"));
@@ -394,12 +404,19 @@ fn one_malformed_request_response_cookie_or_config_costs_one_clear_error_and_not
         exchange.reply(ok());
         assert_eq!(beside.next_answer().status(), 200);
     };
-    for request in ["nonsense\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nbroken\r\n\r\n", "\0\0\0\0\r\n\r\n"] {
+    for request in [
+        "nonsense\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nbroken\r\n\r\n",
+        "\0\0\0\0\r\n\r\n",
+    ] {
         let status = browser.send_raw(request.as_bytes()).head().status();
         assert!((400..=505).contains(&status), "{request:?}: {status}");
         still_well();
     }
-    for response in ["nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\nbroken\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"] {
+    for response in
+        ["nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\nbroken\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"]
+    {
         let pending = browser.send(post("/"));
         site.backend.next().respond_and_close(response.as_bytes());
         assert_eq!(pending.answer().status(), 502, "{response:?}");

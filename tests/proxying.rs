@@ -215,7 +215,9 @@ fn connect_opens_no_tunnel() {
 #[test]
 fn ordinary_headers_pass_in_both_directions() {
     let site = Site::new();
-    let mut request = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: a (b; c)\r\nAccept: */*\r\nX-Twice: 1\r\nx-twice: 2\r\n".to_vec();
+    let mut request =
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: a (b; c)\r\nAccept: */*\r\nX-Twice: 1\r\nx-twice: 2\r\n"
+            .to_vec();
     request.extend(b"Authorization: Basic YTpi\r\nX-Empty:\r\nX-Latin: caf\xe9\r\nX_Under: score\r\n\r\n");
     let pending = site.browser().send_raw(&request);
     let exchange = site.backend.next();
@@ -408,7 +410,8 @@ fn one_connection_serves_many_requests() {
     let site = Site::new();
     let browser = site.browser();
     let mut line = browser.connect();
-    let replies = [ok(), status("204 No Content"), status("404 Not Found").body("no"), status("304 Not Modified"), ok()];
+    let replies =
+        [ok(), status("204 No Content"), status("404 Not Found").body("no"), status("304 Not Modified"), ok()];
     for (i, reply) in replies.into_iter().enumerate() {
         let method = if i == 4 { "HEAD" } else { "GET" };
         line.send(&request(method, &format!("/{i}")));
@@ -482,7 +485,10 @@ fn trailers_pass_over_http2() {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Checksum\r\n\r\n2\r\nok\r\n0\r\nX-Checksum: 7\r\n\r\n",
     );
     let answer = pending.answer();
-    assert_eq!((&answer.body[..], answer.trailers.get("x-checksum").map(|v| v.as_bytes())), (&b"ok"[..], Some(&b"7"[..])));
+    assert_eq!(
+        (&answer.body[..], answer.trailers.get("x-checksum").map(|v| v.as_bytes())),
+        (&b"ok"[..], Some(&b"7"[..]))
+    );
 }
 
 // ---- when one side fails
@@ -584,7 +590,11 @@ fn an_upstream_that_speaks_something_else_is_502() {
 #[test]
 fn an_answer_cut_short_upstream_is_cut_short_for_the_client() {
     let site = Site::new();
-    for head in ["Content-Length: 100\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "Transfer-Encoding: chunked\r\n\r\nff\r\nhello"] {
+    for head in [
+        "Content-Length: 100\r\n\r\nhello",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        "Transfer-Encoding: chunked\r\n\r\nff\r\nhello",
+    ] {
         let pending = site.browser().send(get("/"));
         site.backend.next().respond_and_close(format!("HTTP/1.1 200 OK\r\n{head}").as_bytes());
         let answer = pending.answer();

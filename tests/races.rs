@@ -307,7 +307,9 @@ fn a_dead_tickets_answers_carry_no_cookie() {
     let logged_out = browser.copy();
     site.logout(&browser);
     for dead in [before_login, logged_out] {
-        for reply in [ok(), ok().session("Patch", r#"{"a":1}"#), ok().session("End", "this"), ok().session("Persist", "true")] {
+        for reply in
+            [ok(), ok().session("Patch", r#"{"a":1}"#), ok().session("End", "this"), ok().session("Persist", "true")]
+        {
             let (seen, answer) = site.visit(&dead, get("/"), reply);
             seen.assert_stranger();
             assert_eq!(answer.status(), 200);

@@ -15,7 +15,9 @@ fn spellings() -> Vec<String> {
             names.push(format!("X{a}Session{b}User"));
         }
     }
-    for name in ["x-session-user", "X-SESSION-USER", "x-SeSsIoN-uSeR", "X_SESSION_USER", "x.session_user", "X-Session~user"] {
+    for name in
+        ["x-session-user", "X-SESSION-USER", "x-SeSsIoN-uSeR", "X_SESSION_USER", "x.session_user", "X-Session~user"]
+    {
         names.push(name.to_owned());
     }
     for rest in ["Id", "New", "Data", "Data-Omitted", "Created", "Expires", "Stale", "Anything", "", "-", "User-"] {
@@ -30,7 +32,11 @@ fn assert_only_alices(exchange: &Exchange) {
     let mut names = exchange.session_names();
     names.sort_by_key(|name| name.to_ascii_lowercase());
     let ours = ["X-Session-Created", "X-Session-Data", "X-Session-Expires", "X-Session-Id", "X-Session-User"];
-    assert!(names.iter().map(|name| name.to_ascii_lowercase()).eq(ours.map(str::to_ascii_lowercase)), "{}", exchange.text());
+    assert!(
+        names.iter().map(|name| name.to_ascii_lowercase()).eq(ours.map(str::to_ascii_lowercase)),
+        "{}",
+        exchange.text()
+    );
     assert_eq!(exchange.session("User"), Some("alice"));
     assert!(!exchange.text().to_ascii_lowercase().contains("mallory"), "{}", exchange.text());
 }
@@ -123,7 +129,13 @@ fn duplicate_and_empty_forgeries_are_removed() {
 fn names_that_only_resemble_the_prefix_pass() {
     let site = Site::new();
     let browser = site.guest();
-    let innocent = [("X-Session", "1"), ("X-Sessions-User", "2"), ("Session-User", "3"), ("X-Sessionuser", "4"), ("XX-Session-User", "5")];
+    let innocent = [
+        ("X-Session", "1"),
+        ("X-Sessions-User", "2"),
+        ("Session-User", "3"),
+        ("X-Sessionuser", "4"),
+        ("XX-Session-User", "5"),
+    ];
     let request = innocent.iter().fold(get("/"), |request, (name, value)| request.with(name, value));
     let (seen, _) = site.visit(&browser, request, ok());
     for (name, value) in innocent {
@@ -197,7 +209,8 @@ fn client_cannot_name_forwarding_headers_as_hop_by_hop() {
     let site = Site::new();
     let browser = site.guest();
     let named = "Host, X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, Via, Cookie";
-    let (seen, answer) = site.visit(&browser, get("/").with("Connection", named).with("X-Forwarded-For", "6.6.6.6"), ok());
+    let (seen, answer) =
+        site.visit(&browser, get("/").with("Connection", named).with("X-Forwarded-For", "6.6.6.6"), ok());
     assert_eq!(answer.status(), 200);
     assert_eq!(seen.header("Host"), Some("localhost"));
     assert_eq!(seen.header("X-Forwarded-For"), Some("127.0.0.1"));
@@ -232,7 +245,8 @@ fn forgeries_are_removed_on_routes_without_sessions_and_for_upstreams_that_are_t
     for (trust, path) in [("full", "/static"), ("none", "/"), ("none", "/static")] {
         let site = Site::build().trust(trust).routes(&routes).start();
         let browser = site.browser();
-        let request = get(path).with("X-Session-User", "mallory").with("x_session_id", "mallory").with("X.Session.New", "1");
+        let request =
+            get(path).with("X-Session-User", "mallory").with("x_session_id", "mallory").with("X.Session.New", "1");
         let (seen, _) = site.visit(&browser, request, ok());
         assert_eq!(seen.names(), Vec::<&str>::new(), "trust {trust}, {path}");
     }
@@ -258,7 +272,15 @@ fn an_upstreams_session_headers_never_reach_the_client() {
     for trust in ["none", "read"] {
         let site = Site::build().trust(trust).start();
         let browser = site.browser();
-        let statuses = ["200 OK", "204 No Content", "302 Found", "304 Not Modified", "404 Not Found", "500 Internal Server Error", "503 Service Unavailable"];
+        let statuses = [
+            "200 OK",
+            "204 No Content",
+            "302 Found",
+            "304 Not Modified",
+            "404 Not Found",
+            "500 Internal Server Error",
+            "503 Service Unavailable",
+        ];
         for line in statuses {
             let (_, answer) = site.visit(&browser, get("/"), loud(status(line)));
             assert_eq!(answer.status().to_string(), line[..3], "what it may not do is stripped, not refused");
@@ -294,7 +316,8 @@ fn an_upstreams_session_headers_never_reach_a_client_over_http2() {
     site.backend.next().reply(loud(ok()));
     let answer = pending.answer();
     assert_eq!(answer.status, 200);
-    let leaked: Vec<_> = answer.headers.keys().filter(|name| name.as_str().replace('_', "-").starts_with("x-session-")).collect();
+    let leaked: Vec<_> =
+        answer.headers.keys().filter(|name| name.as_str().replace('_', "-").starts_with("x-session-")).collect();
     assert_eq!(leaked, Vec::<&http::HeaderName>::new());
 }
 

@@ -1,5 +1,6 @@
 //! Bodies on their way through: never collected, never waited for without end, their trailers under the header rules.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -71,12 +72,47 @@ impl Watched {
 
 /// A request's body on its way upstream.
 #[derive(Debug)]
-pub struct RequestBody(Watched);
+pub struct RequestBody(Option<Sending>);
+
+#[derive(Debug)]
+struct Sending {
+    body: Watched,
+    pieces: Rc<Cell<u64>>,
+}
+
+/// How far a request's body has got.
+#[derive(Debug)]
+pub struct Progress(Option<Rc<Cell<u64>>>);
+
+impl Progress {
+    /// A number that grows while the body is being sent.
+    pub fn pieces(&self) -> u64 {
+        self.0.as_ref().map_or(0, |pieces| pieces.get())
+    }
+}
 
 impl RequestBody {
     /// The client's, which may stand still for `timeout`.
     pub fn new(incoming: Incoming, names: Rc<Names>, timeout: Duration) -> Self {
-        Self(Watched::new(incoming, names, timeout))
+        if incoming.is_end_stream() {
+            return Self(None);
+        }
+        Self(Some(Sending { body: Watched::new(incoming, names, timeout), pieces: Rc::default() }))
+    }
+
+    /// None at all.
+    pub fn empty() -> Self {
+        Self(None)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// What tells how far it has got, once it is on its way.
+    pub fn progress(&self) -> Progress {
+        Progress(self.0.as_ref().map(|sending| Rc::clone(&sending.pieces)))
     }
 }
 
@@ -85,15 +121,18 @@ impl Body for RequestBody {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.0.poll(cx)
+        let Some(Sending { body, pieces }) = &mut self.0 else { return Poll::Ready(None) };
+        let frame = ready!(body.poll(cx));
+        pieces.set(pieces.get() + 1);
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.incoming.is_end_stream()
+        self.0.as_ref().is_none_or(|sending| sending.body.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.incoming.size_hint()
+        self.0.as_ref().map_or(SizeHint::with_exact(0), |sending| sending.body.incoming.size_hint())
     }
 }
 

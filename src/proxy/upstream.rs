@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::metrics::Counter;
-use crate::proxy::body::RequestBody;
+use crate::proxy::body::{Progress, RequestBody};
 pub use pool::Lease;
 use pool::Pool;
 
@@ -142,8 +142,11 @@ impl Upstream {
         self.settings.body_timeout
     }
 
-    /// Sends a request and waits for the head of its answer. A request that was never written, because the connection it
-    /// was meant for had just been closed, is sent again on another; no other is.
+    /// Sends a request and waits for the head of its answer.
+    ///
+    /// It is sent again where it was never written, because the connection it was meant for had just been closed. Once
+    /// more it is sent where a connection that had been used before broke without a byte of an answer, if it is idempotent
+    /// (RFC 9110 section 9.2.2) and has no body: then the server most likely closed the connection as idle.
     pub async fn exchange(&self, request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Error> {
         let exchanged = self.try_exchange(request).await;
         if exchanged.is_err() {
@@ -153,21 +156,22 @@ impl Upstream {
     }
 
     async fn try_exchange(&self, mut request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Error> {
+        let mut fresh = Fresh::No;
         loop {
-            let mut lease = self.lease().await?;
-            let sent =
-                tokio::time::timeout(self.settings.response_timeout, lease.sender().try_send_request(request)).await;
-            match sent {
-                Err(_) => return Err(Error::ResponseTimeout(self.settings.response_timeout)),
-                Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            let mut lease = self.lease(fresh).await?;
+            let again = (lease.is_reused() && may_be_repeated(&request)).then(|| repeated(&request));
+            let progress = request.body().progress();
+            match self.answer(lease.send(request), &progress).await? {
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     return Err(Error::UnaskedUpgrade);
                 }
-                Ok(Ok(response)) => return Ok((response, lease)),
-                Ok(Err(mut unsent)) => match unsent.take_message() {
+                Ok(response) => return Ok((response, lease)),
+                Err(mut failed) => match (failed.take_message(), again) {
                     // Each turn uses up an idle connection, or ends with a fresh one.
-                    Some(unwritten) if lease.is_reused() => request = unwritten,
+                    (Some(unwritten), _) if lease.is_reused() => request = unwritten,
+                    (None, Some(again)) if !lease.has_answered() => (request, fresh) = (again, Fresh::Yes),
                     _ => {
-                        let error = unsent.into_error();
+                        let error = failed.into_error();
                         return Err(if error.is_user() { Error::RequestBody(error) } else { Error::Exchange(error) });
                     }
                 },
@@ -175,14 +179,30 @@ impl Upstream {
         }
     }
 
+    /// Waits for an answer. The time it may take begins anew while the request's body is still on its way.
+    async fn answer<T>(&self, answer: impl Future<Output = T>, progress: &Progress) -> Result<T, Error> {
+        let timeout = self.settings.response_timeout;
+        let mut answer = std::pin::pin!(answer);
+        let mut before = progress.pieces();
+        loop {
+            match tokio::time::timeout(timeout, answer.as_mut()).await {
+                Ok(answer) => return Ok(answer),
+                Err(_) if progress.pieces() != before => before = progress.pieces(),
+                Err(_) => return Err(Error::ResponseTimeout(timeout)),
+            }
+        }
+    }
+
     /// A connection to the server whose turn it is, or to the next that can be connected to.
-    async fn lease(&self) -> Result<Lease, Error> {
+    async fn lease(&self, fresh: Fresh) -> Result<Lease, Error> {
         let first = self.turn.get();
         self.turn.set((first + 1) % self.pools.len());
         let mut failure = None;
         for offset in 0..self.pools.len() {
             let pool = &self.pools[(first + offset) % self.pools.len()];
-            if let Some(lease) = Pool::idle(pool) {
+            if fresh == Fresh::No
+                && let Some(lease) = Pool::idle(pool)
+            {
                 self.counters.reused.increment();
                 return Ok(lease);
             }
@@ -203,6 +223,26 @@ impl Upstream {
             pool.age(since_last, self.settings.keepalive);
         }
     }
+}
+
+/// Whether a connection that was used before will do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fresh {
+    No,
+    Yes,
+}
+
+fn may_be_repeated(request: &Request<RequestBody>) -> bool {
+    let idempotent = [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE];
+    request.body().is_empty() && idempotent.contains(request.method())
+}
+
+fn repeated(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut again = Request::new(RequestBody::empty());
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.headers_mut() = request.headers().clone();
+    again
 }
 
 impl std::fmt::Display for Server {

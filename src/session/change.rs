@@ -97,7 +97,11 @@ impl Patch {
     /// Reads the header's value: one JSON object, where `null` removes a key. Of a repeated key the last counts.
     pub fn parse(value: &[u8]) -> Result<Self, Malformed> {
         // `Option` reads null as None, which is what it means here.
-        serde_json::from_slice(value).map(Self).map_err(|_| Malformed::Patch)
+        let patch: Self = serde_json::from_slice(value).map(Self).map_err(|_| Malformed::Patch)?;
+        if patch.iter().any(|(_, value)| value.is_some_and(|value| has_lone_surrogate(value.get()))) {
+            return Err(Malformed::Patch);
+        }
+        Ok(patch)
     }
 
     /// Every key, with its new value or none where it is removed.
@@ -109,6 +113,24 @@ impl Patch {
     pub fn size(&self) -> usize {
         self.iter().map(|(key, value)| key.len() + value.map_or(0, |value| value.get().len()) + 6).sum()
     }
+}
+
+/// Whether a string in this JSON text holds half of a surrogate pair, which is no character: the next backend that reads
+/// it may refuse the whole session for it (RFC 8259 section 8.2).
+fn has_lone_surrogate(json: &str) -> bool {
+    let mut rest = json;
+    let mut high = false;
+    while let Some(at) = rest.find('\\') {
+        let (low_next, escape) = (high && at == 0, &rest[at + 1..]);
+        let unit = escape.strip_prefix('u').and_then(|unit| u16::from_str_radix(unit.get(..4)?, 16).ok());
+        let low = matches!(unit, Some(0xdc00..=0xdfff));
+        if low != low_next && (low || high) {
+            return true;
+        }
+        high = matches!(unit, Some(0xd800..=0xdbff));
+        rest = &escape[if unit.is_some() { 5 } else { escape.chars().next().map_or(0, char::len_utf8) }..];
+    }
+    high
 }
 
 /// The number of keys alone: values are the backend's.
@@ -161,6 +183,26 @@ mod tests {
         }
         assert_eq!(Patch::parse(b"{\"a\":\"\xe9\"}").unwrap_err(), Malformed::Patch);
         assert!(Patch::parse(b" {} ").unwrap().iter().next().is_none());
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_no_character() {
+        for (value, fits) in [
+            (r#""\ud83d\ude00""#, true),
+            (r#""\\ud800""#, true),
+            (r#""\\\\ud800""#, true),
+            (r#""a\u00e9\n""#, true),
+            (r#""\ud83d\ude00\ud83d\ude00""#, true),
+            (r#""\ud800""#, false),
+            (r#""\udc00""#, false),
+            (r#""\ud800x\udc00""#, false),
+            (r#""\ud800\ud800\udc00""#, false),
+            (r#""\ud800\n""#, false),
+            (r#"["\ud800","\udc00"]"#, false),
+            (r#""\\\ud800""#, false),
+        ] {
+            assert_eq!(Patch::parse(format!(r#"{{"a":{value}}}"#).as_bytes()).is_ok(), fits, "{value}");
+        }
     }
 
     #[test]

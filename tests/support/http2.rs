@@ -108,7 +108,9 @@ impl Pending<'_> {
             let trailers = body.trailers().cloned().unwrap_or_default();
             Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes(), trailers })
         };
-        self.runtime.block_on(async { timeout(PATIENCE, whole).await }).expect("an HTTP/2 answer should have come by now")
+        self.runtime
+            .block_on(async { timeout(PATIENCE, whole).await })
+            .expect("an HTTP/2 answer should have come by now")
     }
 }
 

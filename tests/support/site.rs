@@ -144,13 +144,15 @@ impl Setup {
         for key in &self.keys {
             let name = format!("{key}.key");
             // 32 bytes and more, nothing in them that a careful check could call text or too regular.
-            let bytes: Vec<u8> = (0..48_u8).map(|i| i.wrapping_mul(167).wrapping_add(key.wrapping_mul(91)) ^ 0xa5).collect();
+            let bytes: Vec<u8> =
+                (0..48_u8).map(|i| i.wrapping_mul(167).wrapping_add(key.wrapping_mul(91)) ^ 0xa5).collect();
             fs::write(dir.join(&name), bytes).expect("a writable directory");
             names.push(format!("{name:?}"));
         }
         let servers = if self.servers.is_empty() { vec![backend.server().to_owned()] } else { self.servers.clone() };
         let servers: Vec<String> = servers.iter().map(|server| format!("{server:?}")).collect();
-        let Self { cookie, listen, session, anonymous, persistent, store, upstream, trust, upstreams, admin, .. } = self;
+        let Self { cookie, listen, session, anonymous, persistent, store, upstream, trust, upstreams, admin, .. } =
+            self;
         let workers = if listen.contains("workers") { "" } else { "workers = 2\n" };
         let redirect = if listen.contains("redirect") { "" } else { "redirect = false\n" };
         let routes = self.routes.clone().unwrap_or_else(|| "[[route]]\npath = \"/\"\nupstream = \"app\"\n".to_owned());
@@ -183,7 +185,8 @@ impl Setup {
             Err(mistakes) => panic!("the test's configuration is wrong:\n{mistakes}\n{text}"),
         };
         let clock = Clock::manual(UnixTime(START));
-        let gateway = Gateway::start(&config, clock.clone()).unwrap_or_else(|e| panic!("the gateway did not start: {e:#}"));
+        let gateway =
+            Gateway::start(&config, clock.clone()).unwrap_or_else(|e| panic!("the gateway did not start: {e:#}"));
         let roots = roots(&dir.path().join("dev.crt"));
         Site { backend, clock, gateway: Some(gateway), dir, tls: Arc::new(roots) }
     }

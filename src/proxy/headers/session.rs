@@ -10,12 +10,18 @@ use crate::sessions::Visit;
 
 /// Which header of a response could not be followed, and why.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{header}: {why}")]
+#[error("{}: {why}", as_documented(header))]
 pub struct ChangeError {
     /// The header's name.
     pub header: HeaderName,
     /// What was wrong with it.
     pub why: Malformed,
+}
+
+/// `X-Session-Patch` and not `x-session-patch`: as the documentation writes it, and as it is looked for in a log.
+fn as_documented(header: &HeaderName) -> String {
+    let word = |word: &str| word[..1.min(word.len())].to_ascii_uppercase() + &word[1.min(word.len())..];
+    header.as_str().split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
 /// A response's change, and how many of its session headers were not honoured.

@@ -1,12 +1,18 @@
 //! One worker's connections to one server.
 
 use std::cell::{Cell, RefCell};
+use std::io::IoSlice;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{Error, Server};
@@ -26,8 +32,15 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    connection: Connection,
     since: u64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    sender: SendRequest<RequestBody>,
+    /// Whether a byte has come since the last request was sent.
+    answered: Rc<Cell<bool>>,
 }
 
 impl Pool {
@@ -39,21 +52,21 @@ impl Pool {
     pub(super) fn idle(pool: &Rc<Self>) -> Option<Lease> {
         let mut idle = pool.idle.borrow_mut();
         // One that is not ready yet has an answer's end to take in; it stays for another request.
-        let ready = idle.iter().rposition(|idle| idle.sender.is_ready())?;
-        let Idle { sender, .. } = idle.remove(ready);
-        Some(Lease { sender: Some(sender), reused: true, pool: Rc::clone(pool) })
+        let ready = idle.iter().rposition(|idle| idle.connection.sender.is_ready())?;
+        let Idle { connection, .. } = idle.remove(ready);
+        Some(Lease { connection: Some(connection), reused: true, pool: Rc::clone(pool) })
     }
 
     pub(super) async fn connect(pool: &Rc<Self>, timeout: Duration) -> Result<Lease, Error> {
-        let sender = match tokio::time::timeout(timeout, pool.handshake()).await {
-            Ok(Ok(sender)) => sender,
+        let connection = match tokio::time::timeout(timeout, pool.handshake()).await {
+            Ok(Ok(connection)) => connection,
             Ok(Err(source)) => return Err(Error::Connect { server: pool.server.to_string(), source }),
             Err(_) => return Err(Error::ConnectTimeout { server: pool.server.to_string(), timeout }),
         };
-        Ok(Lease { sender: Some(sender), reused: false, pool: Rc::clone(pool) })
+        Ok(Lease { connection: Some(connection), reused: false, pool: Rc::clone(pool) })
     }
 
-    async fn handshake(&self) -> std::io::Result<SendRequest<RequestBody>> {
+    async fn handshake(&self) -> std::io::Result<Connection> {
         match &self.server {
             Server::Tcp { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
@@ -64,10 +77,10 @@ impl Pool {
         }
     }
 
-    fn release(&self, sender: SendRequest<RequestBody>) {
+    fn release(&self, connection: Connection) {
         let mut idle = self.idle.borrow_mut();
-        if !sender.is_closed() && idle.len() < self.max_idle {
-            idle.push(Idle { sender, since: self.age.get() });
+        if !connection.sender.is_closed() && idle.len() < self.max_idle {
+            idle.push(Idle { connection, since: self.age.get() });
         }
     }
 
@@ -76,49 +89,102 @@ impl Pool {
         let now = self.age.get().saturating_add(millis(by));
         self.age.set(now);
         let oldest = now.saturating_sub(millis(limit));
-        self.idle.borrow_mut().retain(|idle| !idle.sender.is_closed() && idle.since >= oldest);
+        self.idle.borrow_mut().retain(|idle| !idle.connection.sender.is_closed() && idle.since >= oldest);
     }
 }
 
-async fn spawn<T>(stream: T) -> std::io::Result<SendRequest<RequestBody>>
+async fn spawn<T>(stream: T) -> std::io::Result<Connection>
 where
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
-    TokioIo<T>: Read + Write,
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(MOST_BUFFERED)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(std::io::Error::other)?;
+    let answered = Rc::new(Cell::new(false));
+    let io = TokioIo::new(Answering { stream, answered: Rc::clone(&answered) });
+    let handshake = http1::Builder::new().max_buf_size(MOST_BUFFERED).handshake(io).await;
+    let (sender, connection) = handshake.map_err(std::io::Error::other)?;
     tokio::task::spawn_local(async move {
         // What goes wrong is told to the exchange that waits on it; an idle connection's end is no error.
         drop(connection.await);
     });
-    Ok(sender)
+    Ok(Connection { sender, answered })
 }
 
 /// A connection in use. It goes back to the pool by [`Lease::release`]; dropped before, it is closed, and the upstream
 /// learns that nobody waits for its answer.
 #[derive(Debug)]
 pub struct Lease {
-    sender: Option<SendRequest<RequestBody>>,
+    connection: Option<Connection>,
     reused: bool,
     pool: Rc<Pool>,
 }
 
 impl Lease {
-    pub(super) fn sender(&mut self) -> &mut SendRequest<RequestBody> {
-        self.sender.as_mut().expect("a lease has its sender until it is released")
+    /// Sends a request, and waits for the head of its answer.
+    pub(super) fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
+        let connection = self.connection.as_mut().expect("a lease has its connection until it is released");
+        connection.answered.set(false);
+        connection.sender.try_send_request(request)
     }
 
+    /// Whether the connection had been used before.
     pub(super) fn is_reused(&self) -> bool {
         self.reused
     }
 
+    /// Whether any byte has come back since the request was sent.
+    pub(super) fn has_answered(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.answered.get())
+    }
+
     /// The answer was taken in whole: the connection may serve another request.
     pub fn release(mut self) {
-        if let Some(sender) = self.sender.take() {
-            self.pool.release(sender);
+        if let Some(connection) = self.connection.take() {
+            self.pool.release(connection);
         }
+    }
+}
+
+/// A stream that notes when something comes: hyper does not tell a broken connection from a broken answer.
+struct Answering<T> {
+    stream: T,
+    answered: Rc<Cell<bool>>,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Answering<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.answered.set(true);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Answering<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
