@@ -130,7 +130,8 @@ impl Body for Answer {
     }
 }
 
-const BIG: usize = 4 * 1024 * 1024;
+/// More than the kernel's buffers on both sides take.
+const BIG: usize = 16 * 1024 * 1024;
 
 async fn answer(request: Request<hyper::body::Incoming>, client: Client, release: Arc<Notify>) -> Response<Answer> {
     let body = match request.uri().path() {
@@ -598,18 +599,24 @@ fn http2_client_that_opens_no_window_is_cut() {
     assert_ended_by_timeout(&server, start);
 }
 
-/// hyper has taken the whole body at once: the request is over, its bytes are not.
-#[test]
-fn slow_client_gets_the_whole_response() {
-    let server = Server::start(Edge::Http, Limits { header_timeout: SHORT, write_timeout: SHORT, ..limits() });
+/// A client with a small window asks for more than the kernel's buffers take.
+fn ask_for_big(server: &Server) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(64 * 1024).unwrap();
     socket.connect(&server.address.into()).unwrap();
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(LONG)).unwrap();
     stream.write_all(b"GET /big HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    stream
+}
+
+/// hyper has taken the whole body at once: the request is over, its bytes are not.
+#[test]
+fn slow_client_gets_the_whole_response() {
+    let server = Server::start(Edge::Http, Limits { header_timeout: SHORT, ..limits() });
     let start = Instant::now();
-    let (mut total, mut buffer) = (0, vec![0; 32 * 1024]);
+    let mut stream = ask_for_big(&server);
+    let (mut total, mut buffer) = (0, vec![0; 128 * 1024]);
     loop {
         match stream.read(&mut buffer).unwrap() {
             0 => break,
@@ -620,6 +627,16 @@ fn slow_client_gets_the_whole_response() {
     assert!(start.elapsed() > 2 * SHORT, "not slow enough to prove anything: {:?}", start.elapsed());
     assert!(total > BIG, "{total} of {BIG} bytes");
     assert_eq!(read(&server.counters.timeouts), 0);
+}
+
+#[test]
+fn client_that_takes_nothing_of_a_response_held_whole_is_cut() {
+    let server = Server::start(Edge::Http, Limits { write_timeout: SHORT, header_timeout: SHORT, ..limits() });
+    let start = Instant::now();
+    let _stream = ask_for_big(&server);
+    server.wait_for("/big");
+    eventually("it is cut", || read(&server.counters.open) == 0);
+    assert_ended_by_timeout(&server, start);
 }
 
 // --- limits ------------------------------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ pub(super) struct Pulse {
     active: Cell<u32>,
     /// Those of them that hold more than the client takes.
     stalled: Cell<u32>,
+    /// Whether the socket took no more when it was last written to.
+    blocked: Cell<bool>,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
     /// Where `Connections` keeps it.
@@ -64,6 +66,7 @@ impl Pulse {
             generation: Cell::new(1),
             active: Cell::new(0),
             stalled: Cell::new(0),
+            blocked: Cell::new(false),
             order: Cell::new(Order::Serve),
             waker: RefCell::new(None),
             place: Cell::new(0),
@@ -78,6 +81,7 @@ impl Pulse {
 
     pub(super) fn doing(&self) -> Doing {
         match self.active.get() {
+            0 if self.blocked.get() => Doing::Waiting,
             0 => Doing::Nothing,
             active if active == self.stalled.get() => Doing::Waiting,
             _ => Doing::Work,
@@ -220,8 +224,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
     }
 }
 
-/// The connection's bytes. Progress in writing is a sign of life: the end of a response may still be on its way to a slow
-/// client when hyper has long taken the whole body.
+/// The connection's bytes. Progress in writing is a sign of life: the end of a response may still wait for a slow client
+/// when hyper has long taken the whole body.
 #[derive(Debug)]
 pub(super) struct Io<S> {
     stream: TokioIo<S>,
@@ -237,6 +241,7 @@ impl<S> Io<S> {
     }
 
     fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.pulse.blocked.set(written.is_pending());
         if matches!(written, Poll::Ready(Ok(size)) if size > CONTROL_FRAMES) {
             self.pulse.beat();
         }
