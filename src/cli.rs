@@ -73,6 +73,7 @@ fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
         // Registered before anything is bound, so that no signal finds the default handler.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
         let gateway = Gateway::start(&config, Clock::System)?;
         if let Some(address) = gateway.http {
             tracing::info!("listening on http://{address}");
@@ -83,9 +84,12 @@ fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
         if let Some(address) = gateway.admin {
             tracing::info!("admin on http://{address}");
         }
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => tracing::warn!("SIGHUP: this version cannot reload; restart to apply changes"),
+            }
         }
         tracing::info!("stopping: no new connections, requests in flight may end");
         // A second signal does not wait for them.

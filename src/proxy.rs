@@ -22,11 +22,11 @@ use http::{Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::Incoming;
 
 use crate::metrics::Counter;
-use crate::sessions::{Cookie, Sessions, Visit};
+use crate::sessions::{Answer, Cookie, Sessions, Visit};
 use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
 use body::{RequestBody, ResponseBody};
 pub use clock::Clock;
-use cookies::OurCookie;
+use cookies::{OurCookie, SameSite};
 use error::{Error, Fault};
 use headers::Names;
 use upstream::{Trust, Upstream};
@@ -108,6 +108,7 @@ pub struct Proxy {
     upstreams: Vec<Upstream>,
     sessions: Sessions,
     cookie: OurCookie,
+    same_site: SameSite,
     names: Rc<Names>,
     clock: Clock,
     counters: Arc<Counters>,
@@ -144,6 +145,7 @@ impl Proxy {
             upstreams: upstreams.map(|(settings, of)| Upstream::new(settings, Arc::clone(of))).collect(),
             sessions,
             cookie: OurCookie::new(&settings.cookie),
+            same_site: settings.cookie.same_site,
             names: Rc::new(Names::new(&settings.headers)?),
             clock,
             access: access.map(Rc::new),
@@ -181,6 +183,7 @@ impl Proxy {
         let way = self.route(&head, host.as_bytes(), exchange)?;
         let (upstream, session) = (way.upstream, way.route.session);
 
+        headers::check_framing(&mut head.headers).map_err(|headers::ForeignCoding| Error::Coding)?;
         // Before identity headers are added, since a client may name them in Connection.
         headers::strip_hop_by_hop(&mut head.headers);
         self.counters.spoofed.add(self.names.strip(&mut head.headers) as u64);
@@ -199,24 +202,28 @@ impl Proxy {
             None
         };
 
+        let otherwise = headers::unasked(&head, self.same_site);
         headers::forward(&mut head.headers, &client, host, head.version);
         let body = RequestBody::new(body, Rc::clone(&self.names), upstream.body_timeout());
+        headers::frame(&mut head.headers, &body);
         let sent = upstream.exchange(upstream_request(head, body)).await;
         let (mut response, lease) = sent.map_err(|source| Error::upstream(upstream, source))?;
 
+        let framed = headers::check_framing(response.headers_mut());
+        framed.map_err(|headers::ForeignCoding| Error::upstream(upstream, upstream::Error::Coding))?;
         headers::strip_hop_by_hop(response.headers_mut());
         self.counters.shadowed.add(self.cookie.remove_set_cookies(response.headers_mut()) as u64);
-        self.commit(upstream, visit.as_ref(), &mut response).await?;
+        self.commit(upstream, visit.as_ref(), otherwise, &mut response).await?;
         exchange.answered(response.status());
         Ok((response, lease, upstream.body_timeout()))
     }
 
     fn route(&self, head: &request::Parts, host: &[u8], exchange: &mut Exchange) -> Result<Way<'_>, Error> {
-        if head.method == Method::CONNECT {
-            return Err(Error::Tunnel);
+        if head.method == Method::CONNECT || head.method == Method::TRACE {
+            return Err(Error::Method);
         }
         let host = host::without_port(host);
-        let found = self.routes.find(host, head.uri.path()).map_err(|route::Climbing| Error::Climbing)?;
+        let found = self.routes.find(host, head.uri.path()).map_err(|route::Ambiguous| Error::Path)?;
         let (index, route) = found.ok_or(Error::NoRoute)?;
         exchange.on(&self.labels[index]);
         Ok(Way { route, upstream: &self.upstreams[route.upstream] })
@@ -228,6 +235,7 @@ impl Proxy {
         &self,
         upstream: &Upstream,
         visit: Option<&Visit>,
+        otherwise: Answer,
         response: &mut Response<Incoming>,
     ) -> Result<(), Error> {
         let status = response.status();
@@ -241,7 +249,7 @@ impl Proxy {
         self.counters.on_failure.add(taken.on_failure as u64);
         let Some(visit) = visit else { return Ok(()) };
 
-        let answer = headers::answer(response.headers());
+        let answer = headers::answer(response.headers(), status, otherwise);
         let committed = self.sessions.commit(visit, &taken.change, answer, self.clock.now()).await;
         let cookie = committed.map_err(|source| Error::session(upstream, source))?;
         self.tell_browser(&cookie, response);

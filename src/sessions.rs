@@ -5,16 +5,18 @@
 //! superseded or ended gets neither a change nor a cookie.
 
 mod commit;
+mod cookie;
 pub mod counters;
+mod privilege;
 mod registry;
 
 use std::sync::Arc;
 
 use crate::session::{Entry, KeyRing, Kind, Lifetimes, PublicId, Secret, Session, StoreKey, Ticket, UnixTime};
-use crate::session::{entry::Renewed, lifetime, ticket::Refusal, ticket::Verified};
+use crate::session::{lifetime, ticket::Refusal, ticket::Verified};
 use crate::store::{self, Store};
 
-pub use commit::{Answer, Cookie};
+pub use cookie::{Answer, Cookie};
 pub use counters::Counters;
 
 /// What governs sessions, whatever store holds them.
@@ -28,9 +30,9 @@ pub struct Settings {
     pub max_data: usize,
 }
 
-/// How many renewals a ticket is followed through. Each is `renew_after` from the last and remembered for minutes, so
-/// that more than two in a row do not occur.
-const MOST_RENEWALS: usize = 4;
+/// How many renewals a ticket is followed through. Each is `renew_after` from the last and remembered for minutes: more
+/// in a row than this takes a `renew_after` of seconds.
+const MOST_RENEWALS: usize = 16;
 
 /// Opens and commits; one for each worker, over one store.
 #[derive(Clone, Debug)]
@@ -61,6 +63,7 @@ pub struct Visit {
     secret: Secret,
     key: StoreKey,
     id: PublicId,
+    opened_at: UnixTime,
     /// Whether the browser's ticket is not the one it should have: renewed meanwhile, or signed by an older key.
     outdated: bool,
 }
@@ -97,11 +100,18 @@ impl Visit {
         matches!(self.standing, Standing::New { .. } | Standing::Dead)
     }
 
-    fn fresh(standing: Standing) -> Self {
+    fn fresh(standing: Standing, now: UnixTime) -> Self {
         let secret = Secret::random();
         let key = secret.store_key();
-        Self { standing, secret, key, id: PublicId::from(key), outdated: false }
+        Self { standing, secret, key, id: PublicId::from(key), opened_at: now, outdated: false }
     }
+}
+
+/// What a ticket is followed for. What was opened in time is committed, however late.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Open,
+    Commit,
 }
 
 /// What a ticket leads to.
@@ -140,22 +150,17 @@ impl Sessions {
     /// counts as activity.
     pub async fn open(&self, ticket: Option<Verified>, active: bool, now: UnixTime) -> Result<Visit, Error> {
         let Some(Verified { ticket, key: signed_by }) = ticket else {
-            return Ok(Visit::fresh(Standing::New { expired: None }));
+            return Ok(Visit::fresh(Standing::New { expired: None }, now));
         };
         let outdated = signed_by != 0;
         let key = ticket.secret.store_key();
         if ticket.kind == Kind::Guest {
-            return Ok(Visit {
-                standing: Standing::Guest,
-                id: PublicId::from(key),
-                secret: ticket.secret,
-                key,
-                outdated,
-            });
+            let (standing, secret, id) = (Standing::Guest, ticket.secret, PublicId::from(key));
+            return Ok(Visit { standing, secret, key, id, opened_at: now, outdated });
         }
-        match self.find(ticket.secret, key, now).await? {
-            Found::Dead => Ok(Visit::fresh(Standing::Dead)),
-            Found::Nothing => Ok(Visit::fresh(Standing::New { expired: Some(key) })),
+        match self.find(ticket.secret, key, Step::Open, now).await? {
+            Found::Dead => Ok(Visit::fresh(Standing::Dead, now)),
+            Found::Nothing => Ok(Visit::fresh(Standing::New { expired: Some(key) }, now)),
             Found::Live { mut session, secret, key, moved } => {
                 if !moved && let Some(old) = &session.renewed_from {
                     self.store.settle(&key, old, now.after(lifetime::OLD_TICKET_AFTER_NEW)).await?;
@@ -165,21 +170,23 @@ impl Sessions {
                     Arc::make_mut(&mut session).last_seen = now;
                 }
                 let (id, standing) = (session.id, Standing::Live(session));
-                Ok(Visit { standing, secret, key, id, outdated: outdated || moved })
+                Ok(Visit { standing, secret, key, id, opened_at: now, outdated: outdated || moved })
             }
         }
     }
 
     /// Follows a secret to where its session is now.
-    async fn find(&self, mut secret: Secret, mut key: StoreKey, now: UnixTime) -> Result<Found, Error> {
+    async fn find(&self, mut secret: Secret, mut key: StoreKey, step: Step, now: UnixTime) -> Result<Found, Error> {
         for renewals in 0..MOST_RENEWALS {
             match self.store.load(&key, now).await? {
                 Some(Entry::Live(session)) => {
                     return Ok(Found::Live { session, secret, key, moved: renewals > 0 });
                 }
-                Some(Entry::Renewed(renewed)) => match self.follow(&secret, &renewed) {
+                Some(Entry::Renewed(renewed)) if step == Step::Open && now >= renewed.until => return Ok(Found::Dead),
+                Some(Entry::Renewed(renewed)) => match self.ring.follow(&secret, &renewed) {
                     Some(next) => (secret, key) = (next, renewed.to),
-                    None => return Ok(Found::Nothing),
+                    // Renewed under a key that this gateway does not have.
+                    None => return Ok(Found::Dead),
                 },
                 Some(Entry::Superseded { .. } | Entry::Ended { .. }) => return Ok(Found::Dead),
                 // The session that was renewed is gone, and its old ticket is no fresh guest's to overwrite.
@@ -188,11 +195,6 @@ impl Sessions {
             }
         }
         Ok(Found::Dead)
-    }
-
-    /// The secret of a renewed session. None only where no key of this gateway made it.
-    fn follow(&self, secret: &Secret, renewed: &Renewed) -> Option<Secret> {
-        self.ring.next_secret_at(secret, &renewed.to)
     }
 
     /// When a ticket that dies now may be forgotten.

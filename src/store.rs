@@ -53,8 +53,10 @@ pub enum Edited {
     Emptied,
     /// The session lives under another key; ask again there.
     Renewed(Renewed),
-    /// Superseded, ended, or not this guest's: the edit is void.
+    /// Superseded or ended: the edit is void.
     Dead,
+    /// There is a session, and it is not this guest's.
+    NotTheirs,
     /// There is no entry, and none was to be born.
     Missing,
 }
@@ -66,6 +68,8 @@ pub enum Replaced {
     Done,
     /// The old entry was not as expected; nothing has changed. Read it again.
     Changed,
+    /// There is something under the new key already; nothing has changed.
+    Taken,
 }
 
 /// What ended.
@@ -141,6 +145,14 @@ impl Store {
         }
     }
 
+    /// Remembers a key under which nothing is stored as superseded, so that nothing will be.
+    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
+    pub async fn bar(&self, key: &StoreKey, until: UnixTime, now: UnixTime) -> Result<Replaced, Error> {
+        match self {
+            Self::Memory(memory) => Ok(memory.bar(key, until, now)),
+        }
+    }
+
     /// Ends the session under a key and remembers that until `until`. Where there is no session, `mark` says whether
     /// the key is marked all the same (a guest's key, under which a slow first write may still arrive).
     #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
@@ -150,7 +162,7 @@ impl Store {
         }
     }
 
-    /// Every live session of a user.
+    /// Every live session of a user, wherever renewal is just moving it.
     #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn by_user(&self, user: &str, now: UnixTime) -> Result<Vec<(StoreKey, Arc<Session>)>, Error> {
         match self {
@@ -158,7 +170,7 @@ impl Store {
         }
     }
 
-    /// The live session with a public id.
+    /// The live session with a public id, wherever renewal is just moving it.
     #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn by_id(&self, id: &PublicId, now: UnixTime) -> Result<Option<(StoreKey, Arc<Session>)>, Error> {
         match self {

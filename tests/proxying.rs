@@ -133,7 +133,7 @@ fn method_path_and_query_pass_byte_for_byte() {
         "/...",
         "/.well-known/x",
         "/a/..b/c..",
-        "/%00%ff",
+        "/%ff%7f",
         "/a?b?c",
     ];
     for target in targets {

@@ -473,19 +473,29 @@ fn a_double_click_on_log_in_logs_in() {
 
 #[test]
 fn a_slow_write_after_expiry_gives_birth_to_another_session() {
-    let site = Site::new();
+    let site = Site::build().session("idle_timeout = \"40s\"").start();
     let browser = site.login("alice");
     site.patch(&browser, r#"{"cart":["apple"]}"#);
     let old = browser.ticket();
     let thief = browser.copy();
     let (writing, write) = begin(&site, &browser, post("/slow"));
-    site.wait(31 * 60);
+    site.wait(45);
     write.reply(ok().session("Patch", r#"{"late":true}"#));
     let born = writing.answer().ticket();
     assert_ne!(born.secret, old.secret, "the old key is never revived");
     let seen = site.look(&browser);
     assert_eq!((seen.user(), seen.data()), (None, Some(json!({"late": true}))));
     site.look(&thief).assert_stranger();
+}
+
+#[test]
+fn a_write_so_late_that_a_logout_may_be_forgotten_is_dropped() {
+    let site = Site::new();
+    let browser = site.login("alice");
+    let (writing, write) = begin(&site, &browser, post("/slow"));
+    site.wait(31 * 60);
+    write.reply(ok().session("Patch", r#"{"late":true}"#));
+    assert_eq!(writing.answer().sid(), None);
 }
 
 #[test]

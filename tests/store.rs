@@ -91,7 +91,10 @@ fn a_guest_joins_no_session_that_was_born_long_ago() {
         let (store, key) = (store(10, 1 << 20), key());
         born(&store, &key, NOW).await;
         let later = EditRules { birth: Some(UnixTime(NOW.0 + 1)), ..RULES };
-        assert!(matches!(store.edit(&key, &patch(r#"{"b":2}"#), later, UnixTime(NOW.0 + 61)).await, Ok(Edited::Dead)));
+        assert!(matches!(
+            store.edit(&key, &patch(r#"{"b":2}"#), later, UnixTime(NOW.0 + 61)).await,
+            Ok(Edited::NotTheirs)
+        ));
         assert_eq!(data(&store, &key, NOW).await.as_deref(), Some(r#"{"a":1}"#));
     });
 }

@@ -168,10 +168,14 @@ impl Sum {
     fn tickets(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family =
             counter(encoder, "tickets", "Cookie values of our name by outcome; valid ones by the id of their key")?;
+        // Two keys may happen to have one id; a series is told once.
+        let mut by_id = std::collections::BTreeMap::new();
         for index in 0..self.ring.len() {
-            let sum = self.workers.iter().map(|worker| worker.sessions.valid[index].get()).sum();
-            let key = format!("{:02x}", self.ring.id(index));
-            sample(&mut family, &[("outcome", "valid"), ("key", &key)], sum)?;
+            let sum: u64 = self.workers.iter().map(|worker| worker.sessions.valid[index].get()).sum();
+            *by_id.entry(self.ring.id(index)).or_insert(0) += sum;
+        }
+        for (id, sum) in by_id {
+            sample(&mut family, &[("outcome", "valid"), ("key", &format!("{id:02x}"))], sum)?;
         }
         for (outcome, sum) in [
             ("malformed", self.sum(|worker| &worker.sessions.malformed)),

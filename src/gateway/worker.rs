@@ -60,7 +60,7 @@ impl Worker {
     }
 
     async fn run(self) {
-        let proxy = Proxy::new(&self.proxy, self.sessions, self.clock, self.counters, self.access);
+        let proxy = Proxy::new(&self.proxy, self.sessions, self.clock, Arc::clone(&self.counters), self.access);
         // The configuration has checked that the prefix makes header names.
         let proxy = Rc::new(proxy.expect("session header names are valid"));
         let handler = {
@@ -83,8 +83,11 @@ impl Worker {
             let (limits, connections, stop) = (self.limits, self.connections, self.stop);
             serving.push(match self.redirect_to {
                 Some(port) => {
+                    let counters = Arc::clone(&self.counters.unrouted);
                     let handler = move |request: http::Request<hyper::body::Incoming>, _| {
-                        std::future::ready(redirect(&request, port))
+                        let response = redirect(&request, port);
+                        counters.count(response.status());
+                        std::future::ready(response)
                     };
                     tokio::task::spawn_local(serve(listen(socket), Edge::Http, limits, connections, stop, handler))
                 }

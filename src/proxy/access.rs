@@ -24,7 +24,8 @@ pub struct RouteCounters {
     pub duration: Histogram,
 }
 
-const STATUSES: std::ops::Range<u16> = 100..600;
+/// RFC 9110 section 15 ends at 599; what an upstream makes up beyond is counted all the same.
+const STATUSES: std::ops::Range<u16> = 100..1000;
 
 impl Default for RouteCounters {
     fn default() -> Self {
@@ -33,7 +34,8 @@ impl Default for RouteCounters {
 }
 
 impl RouteCounters {
-    fn count(&self, status: StatusCode) {
+    /// One more answer of this status.
+    pub fn count(&self, status: StatusCode) {
         if let Some(counter) = self.statuses.get(usize::from(status.as_u16() - STATUSES.start)) {
             counter.increment();
         }

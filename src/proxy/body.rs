@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
 use super::access::Exchange;
-use super::headers::Names;
+use super::headers::{Names, strip_trailers};
 use super::upstream::Lease;
 
 /// Why a body ended early.
@@ -48,7 +48,7 @@ impl Watched {
             Poll::Ready(Some(Ok(mut frame))) => {
                 self.moved = true;
                 if let Some(trailers) = frame.trailers_mut() {
-                    self.names.strip(trailers);
+                    strip_trailers(trailers, &self.names);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -77,17 +77,28 @@ pub struct RequestBody(Option<Sending>);
 #[derive(Debug)]
 struct Sending {
     body: Watched,
-    pieces: Rc<Cell<u64>>,
+    sent: Rc<Sent>,
+}
+
+#[derive(Debug, Default)]
+struct Sent {
+    pieces: Cell<u64>,
+    whole: Cell<bool>,
 }
 
 /// How far a request's body has got.
 #[derive(Debug)]
-pub struct Progress(Option<Rc<Cell<u64>>>);
+pub struct Progress(Option<Rc<Sent>>);
 
 impl Progress {
     /// A number that grows while the body is being sent.
     pub fn pieces(&self) -> u64 {
-        self.0.as_ref().map_or(0, |pieces| pieces.get())
+        self.0.as_ref().map_or(0, |sent| sent.pieces.get())
+    }
+
+    /// Whether the body was taken in whole.
+    pub fn is_whole(&self) -> bool {
+        self.0.as_ref().is_none_or(|sent| sent.whole.get())
     }
 }
 
@@ -97,7 +108,7 @@ impl RequestBody {
         if incoming.is_end_stream() {
             return Self(None);
         }
-        Self(Some(Sending { body: Watched::new(incoming, names, timeout), pieces: Rc::default() }))
+        Self(Some(Sending { body: Watched::new(incoming, names, timeout), sent: Rc::default() }))
     }
 
     /// None at all.
@@ -112,7 +123,7 @@ impl RequestBody {
 
     /// What tells how far it has got, once it is on its way.
     pub fn progress(&self) -> Progress {
-        Progress(self.0.as_ref().map(|sending| Rc::clone(&sending.pieces)))
+        Progress(self.0.as_ref().map(|sending| Rc::clone(&sending.sent)))
     }
 }
 
@@ -121,9 +132,12 @@ impl Body for RequestBody {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Some(Sending { body, pieces }) = &mut self.0 else { return Poll::Ready(None) };
+        let Some(Sending { body, sent }) = &mut self.0 else { return Poll::Ready(None) };
         let frame = ready!(body.poll(cx));
-        pieces.set(pieces.get() + 1);
+        sent.pieces.set(sent.pieces.get() + 1);
+        if frame.is_none() || body.incoming.is_end_stream() {
+            sent.whole.set(true);
+        }
         Poll::Ready(frame)
     }
 

@@ -86,10 +86,10 @@ impl OurCookie {
             }
             left.put_slice(pair);
         }
-        if left.is_empty() {
-            headers.remove(COOKIE);
-        } else if let Ok(left) = HeaderValue::from_maybe_shared(left.freeze()) {
-            headers.insert(COOKIE, left);
+        match HeaderValue::from_maybe_shared(left.freeze()) {
+            Ok(left) if !left.is_empty() => drop(headers.insert(COOKIE, left)),
+            // Should the rest be no header value, nothing goes upstream rather than our cookie.
+            _ => drop(headers.remove(COOKIE)),
         }
         picked
     }

@@ -14,12 +14,15 @@ pub enum Error {
     /// No host, several, or one that is none (RFC 9112 section 3.2).
     #[error("the request names no host, more than one, or something else")]
     Host,
-    /// A path that climbs out of where it begins.
-    #[error("the path has a dot segment")]
-    Climbing,
-    /// CONNECT, which asks for another kind of proxy.
-    #[error("the method asks for a tunnel")]
-    Tunnel,
+    /// A path that servers read differently.
+    #[error("the path has a dot segment or a NUL")]
+    Path,
+    /// CONNECT, which asks for another kind of proxy, or TRACE, which would show the client what the upstream is told.
+    #[error("the method is not for a proxy to pass on")]
+    Method,
+    /// A transfer coding other than chunked, which is not a proxy's to pass on (RFC 9112 section 6.1).
+    #[error("the request has a transfer coding other than chunked")]
+    Coding,
     /// No route serves this host and path.
     #[error("no route serves this host and path")]
     NoRoute,
@@ -62,8 +65,9 @@ impl Error {
     /// What the client is told.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Host | Self::Climbing => StatusCode::BAD_REQUEST,
-            Self::Tunnel => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Host | Self::Path => StatusCode::BAD_REQUEST,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Session { source, .. } => match source {
                 sessions::Error::Store(store::Error::Full) | sessions::Error::Contended => {
@@ -74,9 +78,10 @@ impl Error {
             },
             Self::Change { .. } => StatusCode::BAD_GATEWAY,
             Self::Upstream { source, .. } => match source {
-                upstream::Error::Connect { .. } | upstream::Error::Exchange(_) | upstream::Error::UnaskedUpgrade => {
-                    StatusCode::BAD_GATEWAY
-                }
+                upstream::Error::Connect { .. }
+                | upstream::Error::Exchange(_)
+                | upstream::Error::UnaskedUpgrade
+                | upstream::Error::Coding => StatusCode::BAD_GATEWAY,
                 upstream::Error::ConnectTimeout { .. } | upstream::Error::ResponseTimeout(_) => {
                     StatusCode::GATEWAY_TIMEOUT
                 }
@@ -87,7 +92,11 @@ impl Error {
 
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
-        if self.status().is_client_error() { Fault::Client } else { Fault::Server }
+        match self {
+            Self::Coding => Fault::Client,
+            _ if self.status().is_client_error() => Fault::Client,
+            _ => Fault::Server,
+        }
     }
 
     /// The error page: what the status means, and an id by which the operator finds the cause in the log.

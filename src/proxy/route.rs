@@ -1,8 +1,8 @@
 //! Host and path to route.
 //!
 //! Routes are matched against the path as a backend would read it: percent-decoded, with runs of slashes as one. What goes
-//! upstream is the path as it came. A path that climbs (`..`, in any spelling) is refused: what it means is for no two
-//! servers the same, so that a rule for a prefix could be walked around with it.
+//! upstream is the path as it came. A path that climbs (`..`, in any spelling) or holds a NUL is refused: what it means is
+//! for no two servers the same, so that a rule for a prefix could be walked around with it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -44,15 +44,15 @@ pub struct Table {
 /// Indexes of routes, the longest path first.
 type Prefixes = Vec<usize>;
 
-/// A path that no route may be chosen by.
+/// A path that no route may be chosen by, since servers read it differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Climbing;
+pub struct Ambiguous;
 
 impl Table {
     /// A table of `routes`; hosts are lower case.
     pub fn new(routes: &[Settings]) -> Self {
         let mut by_length: Vec<usize> = (0..routes.len()).collect();
-        by_length.sort_by_key(|index| std::cmp::Reverse(routes[*index].path.trim_end_matches('/').len()));
+        by_length.sort_by_key(|index| std::cmp::Reverse(routes[*index].path.len()));
         let mut table =
             Self { routes: routes.to_vec(), exact: HashMap::default(), wildcard: HashMap::default(), any: Vec::new() };
         for index in by_length {
@@ -69,7 +69,7 @@ impl Table {
 
     /// The route for a host (without port) and a path, with its index. An exact host goes before a wildcard, the longer
     /// wildcard before the shorter, any wildcard before none; then the longest path wins.
-    pub fn find(&self, host: &str, path: &str) -> Result<Option<(usize, &Settings)>, Climbing> {
+    pub fn find(&self, host: &str, path: &str) -> Result<Option<(usize, &Settings)>, Ambiguous> {
         let path = plain(path)?;
         if self.exact.is_empty() && self.wildcard.is_empty() {
             return Ok(self.longest(&self.any, &path));
@@ -98,17 +98,18 @@ impl Table {
 }
 
 /// The path as routes see it.
-fn plain(path: &str) -> Result<Cow<'_, str>, Climbing> {
+fn plain(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
     if path == "*" {
         return Ok("/".into()); // OPTIONS * asks about the server as a whole (RFC 9110 section 9.3.7).
     }
-    let odd = path.bytes().zip(path.bytes().skip(1).chain([0])).any(|(byte, next)| {
-        byte == b'%' || byte == b'\\' || (byte == b'/' && (next == b'/' || next == b'.' || next == b';'))
-    });
+    let odd = path
+        .bytes()
+        .zip(path.bytes().skip(1).chain([0]))
+        .any(|(byte, next)| matches!(byte, b'%' | b'\\' | b';') || (byte == b'/' && matches!(next, b'/' | b'.')));
     if !odd {
         return Ok(path.into());
     }
-    let mut plain = Vec::with_capacity(path.len());
+    let mut decoded = Vec::with_capacity(path.len());
     let mut bytes = path.bytes();
     while let Some(byte) = bytes.next() {
         let byte = match byte {
@@ -126,15 +127,23 @@ fn plain(path: &str) -> Result<Cow<'_, str>, Climbing> {
             byte => byte,
         };
         // Some backends take a backslash for a slash; none that takes it for a letter needs it in a route.
-        match if byte == b'\\' { b'/' } else { byte } {
-            b'/' if plain.last() == Some(&b'/') => {}
-            byte => plain.push(byte),
-        }
+        decoded.push(if byte == b'\\' { b'/' } else { byte });
     }
-    // Java servers cut a segment at its first semicolon before they look for dots.
-    let climbs = |segment: &[u8]| matches!(segment.split(|byte| *byte == b';').next(), Some(b"." | b".."));
-    if plain.split(|byte| *byte == b'/').any(climbs) {
-        return Err(Climbing);
+    if decoded.contains(&0) {
+        return Err(Ambiguous);
+    }
+    let mut plain = Vec::with_capacity(decoded.len() + 1);
+    // Java servers cut a segment at its first semicolon, before they look for dots.
+    let segments = decoded.split(|byte| *byte == b'/').map(|segment| segment.split(|byte| *byte == b';').next());
+    for segment in segments.flatten().filter(|segment| !segment.is_empty()) {
+        if matches!(segment, b"." | b"..") {
+            return Err(Ambiguous);
+        }
+        plain.push(b'/');
+        plain.extend_from_slice(segment);
+    }
+    if plain.is_empty() || decoded.ends_with(b"/") {
+        plain.push(b'/');
     }
     Ok(String::from_utf8_lossy(&plain).into_owned().into())
 }
@@ -174,6 +183,10 @@ mod tests {
             ("/api/v2/", 2),
             ("/api/v2/x", 2),
             ("/static", 0),
+            ("/api;a=b/x", 1),
+            ("/;/api/x", 1),
+            ("/api;/v2;x/y", 2),
+            ("/api%3bx", 1),
             ("/static/a", 3),
             ("//api", 1),
             ("/%61pi/x", 1),
@@ -183,6 +196,12 @@ mod tests {
         ] {
             assert_eq!(found(&table, "any", path), Some(route), "{path}");
         }
+    }
+
+    #[test]
+    fn a_prefix_with_a_slash_goes_before_the_same_without() {
+        let table = table(&[("", "/api"), ("", "/api/")]);
+        assert_eq!((found(&table, "any", "/api"), found(&table, "any", "/api/x")), (Some(0), Some(1)));
     }
 
     #[test]
@@ -222,8 +241,9 @@ mod tests {
             "/a/%5c../b",
             "/a/..;x=1/b",
             "/a/..%3bx/b",
+            "/a%00b",
         ] {
-            assert_eq!(table(&[("", "/")]).find("h", path), Err(Climbing), "{path}");
+            assert_eq!(table(&[("", "/")]).find("h", path), Err(Ambiguous), "{path}");
         }
         for path in ["/...", "/.well-known/x", "/a..b", "/a/..b", "/%2e%2e%2e", "/a;x/b"] {
             assert!(table(&[("", "/")]).find("h", path).is_ok(), "{path}");

@@ -96,6 +96,9 @@ pub enum Error {
     /// It switched protocols though nobody asked.
     #[error("it answered 101 Switching Protocols to a request without Upgrade")]
     UnaskedUpgrade,
+    /// Its answer has a transfer coding other than chunked, which nobody asked for.
+    #[error("it answered with a transfer coding other than chunked")]
+    Coding,
 }
 
 /// What one worker counts of an upstream.
@@ -161,7 +164,9 @@ impl Upstream {
             let mut lease = self.lease(fresh).await?;
             let again = (lease.is_reused() && may_be_repeated(&request)).then(|| repeated(&request));
             let progress = request.body().progress();
-            match self.answer(lease.send(request), &progress).await? {
+            let answer = self.answer(lease.send(request), &progress).await?;
+            lease.sends(progress);
+            match answer {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     return Err(Error::UnaskedUpgrade);
                 }

@@ -28,7 +28,9 @@ pub enum Entry {
 pub struct Renewed {
     /// Its new key.
     pub to: StoreKey,
-    /// How long the old ticket still leads there.
+    /// When the secret that was renewed had been issued; the new one is derived from both.
+    pub issued_at: UnixTime,
+    /// How long the old ticket still opens the session. What was opened before then may still be committed after it.
     pub until: UnixTime,
 }
 
@@ -37,12 +39,8 @@ impl Entry {
     pub fn at(&self, now: UnixTime, lifetimes: &Lifetimes) -> Option<Self> {
         match self {
             Self::Live(session) => (now < lifetimes.expiry(session)).then(|| self.clone()),
-            Self::Renewed(renewed) if now < renewed.until => Some(self.clone()),
-            // A response begun under the old ticket may still be on its way: it must not set a fresh guest's cookie
-            // over the renewed one, nor give birth to another session.
-            Self::Renewed(renewed) => {
-                Self::Superseded { until: renewed.until.after(lifetimes.tombstone) }.at(now, lifetimes)
-            }
+            // A response begun under the old ticket may still be on its way: a logout in it must find the session.
+            Self::Renewed(renewed) => (now < renewed.until.after(lifetimes.tombstone)).then(|| self.clone()),
             Self::Superseded { until } | Self::Ended { until } => (now < *until).then(|| self.clone()),
         }
     }

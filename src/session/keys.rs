@@ -8,7 +8,9 @@ use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::ticket::{Secret, StoreKey};
+use super::UnixTime;
+use super::entry::Renewed;
+use super::ticket::Secret;
 
 type HmacSha256 = Hmac<Sha256>;
 
@@ -113,19 +115,22 @@ impl KeyRing {
         mac
     }
 
-    /// The secret that follows `secret` at its periodic renewal, under the signing key.
-    pub fn next_secret(&self, secret: &Secret) -> Secret {
-        self.next_secret_under(0, secret)
+    /// The secret that follows `secret` at its periodic renewal, under the signing key. The time `secret` was issued goes
+    /// into it, lest two sessions that a guest's ticket gave birth to one after the other are renewed into one.
+    pub fn next_secret(&self, secret: &Secret, issued_at: UnixTime) -> Secret {
+        self.next_secret_under(0, secret, issued_at)
     }
 
-    /// The same where the store says which key the renewed session has: another gateway may sign with another key.
-    pub fn next_secret_at(&self, secret: &Secret, to: &StoreKey) -> Option<Secret> {
-        (0..self.keys.len()).map(|index| self.next_secret_under(index, secret)).find(|next| next.store_key() == *to)
+    /// The same where the store says where the session is: another gateway may have renewed it under another key.
+    pub fn follow(&self, secret: &Secret, renewed: &Renewed) -> Option<Secret> {
+        let mut under = (0..self.keys.len()).map(|index| self.next_secret_under(index, secret, renewed.issued_at));
+        under.find(|next| next.store_key() == renewed.to)
     }
 
-    fn next_secret_under(&self, index: usize, secret: &Secret) -> Secret {
+    fn next_secret_under(&self, index: usize, secret: &Secret, issued_at: UnixTime) -> Secret {
         let mut mac = self.keys[index].renewal.clone();
         mac.update(secret.as_bytes());
+        mac.update(&issued_at.0.to_be_bytes());
         Secret::from(<[u8; 32]>::from(mac.finalize().into_bytes()))
     }
 

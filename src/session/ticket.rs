@@ -239,6 +239,7 @@ impl fmt::Debug for PublicId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::entry::Renewed;
     use crate::session::keys::KeyError;
     use proptest::prelude::*;
 
@@ -293,9 +294,11 @@ mod tests {
     fn the_renewed_secret_is_found_under_whichever_key_derived_it() {
         let (old, new): (&[u8], &[u8]) = (&[1; 32], &[2; 32]);
         let secret = Secret([9; 32]);
-        let next = ring(&[old, new]).next_secret(&secret);
-        assert_eq!(ring(&[new, old]).next_secret_at(&secret, &next.store_key()), Some(next));
-        assert_eq!(ring(&[new, old]).next_secret_at(&secret, &secret.store_key()), None);
+        let next = ring(&[old, new]).next_secret(&secret, UnixTime(5));
+        let renewed = |to, issued_at| Renewed { to, issued_at: UnixTime(issued_at), until: UnixTime(9) };
+        assert_eq!(ring(&[new, old]).follow(&secret, &renewed(next.store_key(), 5)), Some(next.clone()));
+        assert_eq!(ring(&[new, old]).follow(&secret, &renewed(next.store_key(), 6)), None);
+        assert_eq!(ring(&[new, old]).follow(&secret, &renewed(secret.store_key(), 5)), None);
     }
 
     proptest! {

@@ -29,7 +29,7 @@ pub struct Counters {
     pub revoked: Counter,
     /// Sessions deleted because nothing was left in them.
     pub emptied: Counter,
-    /// Sessions left behind by a login or a renewal that moved them to a new ticket.
+    /// Sessions that a login replaced.
     pub superseded: Counter,
     /// Changes dropped because their ticket was dead.
     pub dropped: Counter,

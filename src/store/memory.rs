@@ -28,6 +28,8 @@ pub struct Settings {
 
 /// Many, so that a sweep, which locks one shard at a time, keeps a request waiting for some microseconds at most.
 const SHARDS: usize = 1024;
+/// How many renewals in a row an index may be behind.
+const MOST_MOVES: usize = 8;
 /// What a session takes beside its user and data: its record, its slot in the map, its places in the indexes.
 const SESSION_BYTES: usize = 288;
 
@@ -39,6 +41,8 @@ pub struct Memory {
     /// Serializes steps over two keys against each other. Requests that only read or edit never take it.
     moves: Mutex<()>,
     live: AtomicUsize,
+    /// Entries that are no sessions: keys remembered as renewed, superseded or ended.
+    dead: AtomicUsize,
     bytes: AtomicU64,
     evicted: AtomicU64,
     expired: AtomicU64,
@@ -69,6 +73,7 @@ impl Memory {
             indexes: Indexes::default(),
             moves: Mutex::default(),
             live: AtomicUsize::new(0),
+            dead: AtomicUsize::new(0),
             bytes: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             expired: AtomicU64::new(0),
@@ -79,9 +84,10 @@ impl Memory {
 
     /// How full it is.
     pub fn stats(&self) -> Stats {
+        let live = self.live.load(Ordering::Relaxed);
         Stats {
-            live: self.live.load(Ordering::Relaxed),
-            entries: self.map.len(),
+            live,
+            entries: live + self.dead.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             evicted: self.evicted.load(Ordering::Relaxed),
             expired: self.expired.load(Ordering::Relaxed),
@@ -144,7 +150,9 @@ impl Memory {
             None => Ok(Edited::Missing),
             Some(Entry::Superseded { .. } | Entry::Ended { .. }) => Ok(Edited::Dead),
             Some(Entry::Renewed(renewed)) => Ok(Edited::Renewed(*renewed)),
-            Some(Entry::Live(session)) if rules.birth.is_some_and(|since| session.created < since) => Ok(Edited::Dead),
+            Some(Entry::Live(session)) if rules.birth.is_some_and(|since| session.created < since) => {
+                Ok(Edited::NotTheirs)
+            }
             Some(Entry::Live(session)) => {
                 let next = Arc::new(edited(&session, edit, rules.max_data)?);
                 if next.is_empty() {
@@ -177,6 +185,9 @@ impl Memory {
         if !as_expected(self.load(step.old, now)) {
             return Ok(Replaced::Changed);
         }
+        if self.load(step.new, now).is_some() {
+            return Ok(Replaced::Taken);
+        }
         // A session that only moves needs no room: for a moment it stands twice.
         let room = if step.seen.is_some() { self.squeeze() } else { self.reserve()? };
         self.put(self.map.entry(*step.new), Entry::Live(Arc::new(step.session)), Some(room));
@@ -189,7 +200,23 @@ impl Memory {
         if let Slot::Occupied(slot) = self.map.entry(*step.new) {
             self.vacate(slot);
         }
+        if let Some(entry) = self.map.get(step.old)
+            && let Some(session) = live(&entry)
+        {
+            self.indexes.restore(step.old, session);
+        }
         Ok(Replaced::Changed)
+    }
+
+    pub(super) fn bar(&self, key: &StoreKey, until: UnixTime, now: UnixTime) -> Replaced {
+        let slot = self.map.entry(*key);
+        if self.found(&slot, now).is_some() {
+            return Replaced::Changed;
+        }
+        if self.may_mark() {
+            self.put(slot, Entry::Superseded { until }, None);
+        }
+        Replaced::Done
     }
 
     pub(super) fn end(&self, key: &StoreKey, mark: bool, until: UnixTime, now: UnixTime) -> Ended {
@@ -202,7 +229,7 @@ impl Memory {
             Some(Entry::Renewed(renewed)) => Ended::Renewed(*renewed),
             Some(Entry::Superseded { .. } | Entry::Ended { .. }) => Ended::Nothing,
             None => {
-                if mark {
+                if mark && self.may_mark() {
                     self.put(slot, Entry::Ended { until }, None);
                 }
                 Ended::Nothing
@@ -211,19 +238,30 @@ impl Memory {
     }
 
     pub(super) fn by_user(&self, user: &str, now: UnixTime) -> Vec<(StoreKey, Arc<Session>)> {
-        let live = |key| match self.load(&key, now) {
-            Some(Entry::Live(session)) if session.user.as_deref() == Some(user) => Some((key, session)),
-            _ => None,
-        };
-        self.indexes.user(user).into_iter().filter_map(live).collect()
+        let keys = self.indexes.user(user);
+        let mut found: Vec<_> = keys.into_iter().filter_map(|key| self.settled(key, now)).collect();
+        found.retain(|(_, session)| session.user.as_deref() == Some(user));
+        // One that was just moved stands in the index under both of its keys.
+        found.sort_by_key(|(key, _)| *key);
+        found.dedup_by_key(|(key, _)| *key);
+        found
     }
 
     pub(super) fn by_id(&self, id: &PublicId, now: UnixTime) -> Option<(StoreKey, Arc<Session>)> {
         let key = self.indexes.renewed(id).unwrap_or_else(|| id.first_key());
-        match self.load(&key, now) {
-            Some(Entry::Live(session)) if session.id == *id => Some((key, session)),
-            _ => None,
+        self.settled(key, now).filter(|(_, session)| session.id == *id)
+    }
+
+    /// The live session that a key from an index leads to. Renewal may have moved it since the index was read.
+    fn settled(&self, mut key: StoreKey, now: UnixTime) -> Option<(StoreKey, Arc<Session>)> {
+        for _ in 0..MOST_MOVES {
+            match self.load(&key, now)? {
+                Entry::Live(session) => return Some((key, session)),
+                Entry::Renewed(renewed) => key = renewed.to,
+                Entry::Superseded { .. } | Entry::Ended { .. } => return None,
+            }
         }
+        None
     }
 
     /// Drops what has expired. Locks one shard at a time; meant for a thread of its own.
@@ -286,6 +324,12 @@ impl Memory {
         }
     }
 
+    /// Whether a key under which nothing is stored may be remembered as dead. A guest's ticket costs nothing to have, so
+    /// that a flood of logouts must not fill the memory; what is not marked then is a first write that overtakes it.
+    fn may_mark(&self) -> bool {
+        self.dead.load(Ordering::Relaxed) < self.settings.max_sessions
+    }
+
     /// Changes a live session in place, without a new version.
     fn update(&self, key: &StoreKey, change: impl FnOnce(&mut Session)) {
         if let Some(mut entry) = self.map.get_mut(key)
@@ -307,6 +351,12 @@ impl Memory {
             Slot::Vacant(_) => None,
         };
         let after = live(&entry).cloned();
+        let dead = (matches!(&slot, Slot::Occupied(_)) && before.is_none(), after.is_none());
+        let _ = match dead {
+            (true, false) => self.dead.fetch_sub(1, Ordering::Relaxed),
+            (false, true) => self.dead.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
         self.account(&key, before.as_deref(), after.as_deref());
         if let (None, Some(_), Some(room)) = (&before, &after, room) {
             room.take();
@@ -320,6 +370,8 @@ impl Memory {
         let session = live(slot.get()).cloned();
         if session.is_some() {
             self.account(slot.key(), session.as_deref(), None);
+        } else {
+            self.dead.fetch_sub(1, Ordering::Relaxed);
         }
         slot.remove();
         session.is_some()

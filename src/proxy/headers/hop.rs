@@ -1,14 +1,14 @@
 //! What belongs to one connection only, what a proxy adds, and what caches are told.
 
 use http::header::{
-    CACHE_CONTROL, CONNECTION, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE, VARY,
-    VIA,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, SET_COOKIE,
+    TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, Version};
 
+use super::Names;
 use super::names::{reads_as, remove_where};
 use crate::proxy::{Client, Scheme};
-use crate::sessions::Answer;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -26,7 +26,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
             .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
             .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
             // A client has no say in how its own request is framed or addressed.
-            .filter(|name| *name != HOST && *name != http::header::CONTENT_LENGTH)
+            .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
             .collect();
         for name in named {
             headers.remove(name);
@@ -36,6 +36,47 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
         headers.remove(name);
     }
+}
+
+/// A message with a transfer coding other than chunked, which a proxy cannot pass on: nobody said that the next
+/// recipient understands it (RFC 9112 section 6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForeignCoding;
+
+/// Settles how a message is framed before what belongs to its connection is removed: a length beside a transfer coding is
+/// void (RFC 9112 section 6.3).
+pub fn check_framing(headers: &mut HeaderMap) -> Result<(), ForeignCoding> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    if codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+        return Err(ForeignCoding);
+    }
+    headers.remove(CONTENT_LENGTH);
+    Ok(())
+}
+
+/// Says how long a request's body is, as its next recipient reads it: hyper takes a `GET` of unknown length for one
+/// without a body.
+pub fn frame(headers: &mut HeaderMap, body: &impl http_body::Body) {
+    if body.is_end_stream() {
+        return;
+    }
+    if let Some(length) = body.size_hint().exact() {
+        headers.insert(CONTENT_LENGTH, length.into());
+    } else {
+        headers.remove(CONTENT_LENGTH);
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// Removes from trailers what must not come in them (RFC 9110 section 6.5.1): a recipient that merges them into the header
+/// would take them for what this gateway says, or for framing.
+pub fn strip_trailers(trailers: &mut HeaderMap, names: &Names) {
+    const NEVER: [HeaderName; 9] =
+        [AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, SET_COOKIE, TRANSFER_ENCODING, UPGRADE];
+    remove_where(trailers, |name| {
+        names.cover(name) || NEVER.contains(name) || reads_as(name.as_str().as_bytes(), b"x-forwarded-")
+    });
 }
 
 /// Tells the upstream where the request came from. What the client said of that is not believed.
@@ -69,43 +110,6 @@ fn via(version: Version) -> HeaderValue {
 /// Says on a response that it came through here.
 pub fn answered_via(headers: &mut HeaderMap, version: Version) {
     headers.append(VIA, via(version));
-}
-
-/// Who may keep a response, by its own `Cache-Control` (RFC 9111 section 5.2.2).
-pub fn answer(headers: &HeaderMap) -> Answer {
-    let shared = |directive: &[u8]| {
-        let name = directive.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
-        [&b"public"[..], b"s-maxage", b"immutable"].iter().any(|shared| name.eq_ignore_ascii_case(shared))
-    };
-    if directives(headers).any(shared) { Answer::Shared } else { Answer::Private }
-}
-
-/// A response with our cookie is for one browser.
-pub fn keep_from_caches(headers: &mut HeaderMap) {
-    if !directives(headers).any(|directive| directive.eq_ignore_ascii_case(b"no-store")) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-}
-
-/// A response that was made for one visitor is not another's.
-pub fn vary_by_cookie(headers: &mut HeaderMap) {
-    let names = |field: &HeaderValue| {
-        field.as_bytes().split(|byte| *byte == b',').any(|name| {
-            let name = name.trim_ascii();
-            name == b"*" || name.eq_ignore_ascii_case(b"cookie")
-        })
-    };
-    if !headers.get_all(VARY).iter().any(names) {
-        headers.append(VARY, HeaderValue::from_static("Cookie"));
-    }
-}
-
-fn directives(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
@@ -149,28 +153,5 @@ mod tests {
         map.insert("content-length", HeaderValue::from_static("3"));
         strip_hop_by_hop(&mut map);
         assert_eq!(map.len(), 2);
-    }
-
-    #[test]
-    fn a_shared_answer_is_one_that_says_so() {
-        for (value, expected) in [
-            ("public", Answer::Shared),
-            ("max-age=5, S-MaxAge=9", Answer::Shared),
-            ("immutable", Answer::Shared),
-            ("private, max-age=60", Answer::Private),
-            ("max-age=60", Answer::Private),
-            ("x-public", Answer::Private),
-        ] {
-            assert_eq!(answer(&headers(&[("cache-control", value)])), expected, "{value}");
-        }
-    }
-
-    #[test]
-    fn vary_is_said_once() {
-        for (value, lines) in [("Accept", 2), ("accept, COOKIE", 1), ("*", 1)] {
-            let mut map = headers(&[("vary", value)]);
-            vary_by_cookie(&mut map);
-            assert_eq!(map.get_all(VARY).iter().count(), lines, "{value}");
-        }
     }
 }

@@ -74,6 +74,11 @@ pub fn take_change(
             taken.untrusted += 1;
             continue;
         }
+        if status.is_server_error() && header != names.end {
+            // The backend failed half way through whatever it meant to say; that somebody logs out is never taken back.
+            taken.on_failure += 1;
+            continue;
+        }
         let value = first.as_ref().map_or(&b""[..], |value| value.as_bytes()).trim_ascii();
         let needs = if header == names.patch { Trust::Write } else { Trust::Full };
         let read = if repeated { Err(Malformed::Repeated) } else { read(&mut taken.change, &header, value, names) };
@@ -89,15 +94,7 @@ pub fn take_change(
         taken.change =
             Change { edit: change::Edit { patch: taken.change.edit.patch, persist: None }, ..Change::default() };
     }
-    let Change { edit, user, renew, end } = &mut taken.change;
-    if status.is_server_error() {
-        // The backend failed half way through whatever it meant to say; that somebody logs out is never taken back.
-        taken.on_failure = usize::from(edit.patch.is_some())
-            + usize::from(edit.persist.is_some())
-            + usize::from(user.is_some())
-            + usize::from(*renew);
-        taken.change = Change { end: *end, ..Change::default() };
-    } else if user.is_some() && matches!(end, Some(End::This | End::All)) {
+    if taken.change.user.is_some() && matches!(taken.change.end, Some(End::This | End::All)) {
         return Err(ChangeError { header: names.end.clone(), why: Malformed::Contradiction });
     }
     Ok(taken)

@@ -12,12 +12,15 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use socket2::TcpKeepalive;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::AbortHandle;
 
 use super::{Error, Server};
-use crate::proxy::body::RequestBody;
+use crate::proxy::body::{Progress, RequestBody};
 
+const KEEPALIVE: Duration = Duration::from_mins(1);
 /// Room for a response head; bodies are read in pieces of up to this size.
 const MOST_BUFFERED: usize = 256 * 1024;
 
@@ -41,6 +44,14 @@ struct Connection {
     sender: SendRequest<RequestBody>,
     /// Whether a byte has come since the last request was sent.
     answered: Rc<Cell<bool>>,
+    /// Its task, which ends with it: hyper alone would go on sending a body that nobody waits to have answered.
+    task: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Pool {
@@ -51,10 +62,22 @@ impl Pool {
     /// The connection used last, for it is the least likely to be closed on us.
     pub(super) fn idle(pool: &Rc<Self>) -> Option<Lease> {
         let mut idle = pool.idle.borrow_mut();
-        // One that is not ready yet has an answer's end to take in; it stays for another request.
-        let ready = idle.iter().rposition(|idle| idle.connection.sender.is_ready())?;
-        let Idle { connection, .. } = idle.remove(ready);
-        Some(Lease { connection: Some(connection), reused: true, pool: Rc::clone(pool) })
+        for at in (0..idle.len()).rev() {
+            let sender = &idle[at].connection.sender;
+            if sender.is_closed() {
+                idle.swap_remove(at);
+            } else if sender.is_ready() {
+                let Idle { connection, .. } = idle.swap_remove(at);
+                return Some(Lease {
+                    connection: Some(connection),
+                    reused: true,
+                    sending: None,
+                    pool: Rc::clone(pool),
+                });
+            }
+            // One that is not ready yet has an answer's end to take in; it stays for another request.
+        }
+        None
     }
 
     pub(super) async fn connect(pool: &Rc<Self>, timeout: Duration) -> Result<Lease, Error> {
@@ -63,7 +86,7 @@ impl Pool {
             Ok(Err(source)) => return Err(Error::Connect { server: pool.server.to_string(), source }),
             Err(_) => return Err(Error::ConnectTimeout { server: pool.server.to_string(), timeout }),
         };
-        Ok(Lease { connection: Some(connection), reused: false, pool: Rc::clone(pool) })
+        Ok(Lease { connection: Some(connection), reused: false, sending: None, pool: Rc::clone(pool) })
     }
 
     async fn handshake(&self) -> std::io::Result<Connection> {
@@ -71,6 +94,8 @@ impl Pool {
             Server::Tcp { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
                 stream.set_nodelay(true)?;
+                // Finds the server that vanished without a word while an answer is still being sent to it.
+                socket2::SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
                 spawn(stream).await
             }
             Server::Unix(path) => spawn(UnixStream::connect(path).await?).await,
@@ -101,11 +126,11 @@ where
     let io = TokioIo::new(Answering { stream, answered: Rc::clone(&answered) });
     let handshake = http1::Builder::new().max_buf_size(MOST_BUFFERED).handshake(io).await;
     let (sender, connection) = handshake.map_err(std::io::Error::other)?;
-    tokio::task::spawn_local(async move {
+    let task = tokio::task::spawn_local(async move {
         // What goes wrong is told to the exchange that waits on it; an idle connection's end is no error.
         drop(connection.await);
     });
-    Ok(Connection { sender, answered })
+    Ok(Connection { sender, answered, task: task.abort_handle() })
 }
 
 /// A connection in use. It goes back to the pool by [`Lease::release`]; dropped before, it is closed, and the upstream
@@ -114,6 +139,8 @@ where
 pub struct Lease {
     connection: Option<Connection>,
     reused: bool,
+    /// How far the request's body has got.
+    sending: Option<Progress>,
     pool: Rc<Pool>,
 }
 
@@ -138,9 +165,17 @@ impl Lease {
         self.connection.as_ref().is_some_and(|connection| connection.answered.get())
     }
 
-    /// The answer was taken in whole: the connection may serve another request.
+    /// The request's body may still be on its way though its answer has begun.
+    pub(super) fn sends(&mut self, progress: Progress) {
+        self.sending = Some(progress);
+    }
+
+    /// The answer was taken in whole: the connection may serve another request, unless the upstream answered before it
+    /// had taken in the whole request. Then it is closed, rather than be kept busy by an upload that nobody wants.
     pub fn release(mut self) {
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = self.connection.take()
+            && self.sending.as_ref().is_none_or(Progress::is_whole)
+        {
             self.pool.release(connection);
         }
     }

@@ -71,6 +71,13 @@ impl Indexes {
         }
     }
 
+    /// A session was to move from `key` and did not: its id leads here again.
+    pub(super) fn restore(&self, key: &StoreKey, session: &Session) {
+        if session.id.first_key() != *key {
+            lock(&self.renewed).insert(session.id, *key);
+        }
+    }
+
     /// Keys of a user's sessions; some may be another's with the same hash.
     pub(super) fn user(&self, user: &str) -> Vec<StoreKey> {
         let hash = self.hash(user);
