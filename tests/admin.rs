@@ -459,7 +459,7 @@ fn a_malformed_answer_is_logged_with_its_upstream_and_what_was_wrong() {
     process.backend.next().reply(ok().session("Patch", "{\"private\": oops}"));
     let answer = pending.answer();
     assert_eq!(answer.status(), 502);
-    let log = process.logged("X-Session-Patch").to_ascii_lowercase();
+    let log = process.logged("malformed").to_ascii_lowercase();
     let line = log.lines().find(|line| line.contains("x-session-patch")).expect("found").to_owned();
     assert!(line.contains("app"), "which upstream: {line}");
     assert!(line.contains("json"), "what was wrong: {line}");

@@ -395,6 +395,21 @@ fn a_backends_cookie_with_our_name_is_dropped() {
     assert_eq!(answer.sid(), None);
 }
 
+/// RFC 6265bis section 5.7: a cookie without a name is sent back as its value alone, which then reads as one of ours.
+/// Browsers refuse that for `__Host-`, not for other names.
+#[test]
+fn a_backends_nameless_cookie_that_would_come_back_as_ours_is_dropped() {
+    let site = Site::build().cookie("sid").start();
+    for line in ["=sid=evil; Path=/", " = sid=evil", "=sid"] {
+        let pending = site.plain().send(get("/"));
+        site.backend.next().reply(ok().with("Set-Cookie", line).with("Set-Cookie", "=other=1"));
+        let answer = pending.answer();
+        let lines = answer.headers_all("Set-Cookie");
+        assert!(!lines.contains(&line.trim()), "{lines:?}");
+        assert!(lines.contains(&"=other=1"), "{lines:?}");
+    }
+}
+
 #[test]
 fn never_two_cookies_of_ours_on_one_answer() {
     // Key rotation, birth, persistence and login all at once.

@@ -96,6 +96,17 @@ fn a_persistent_session_outlives_weeks_without_a_visit() {
 }
 
 #[test]
+fn a_persistent_session_needs_no_user() {
+    let site = Site::new();
+    let browser = site.keep(r#"{"a":1}"#);
+    persist(&site, &browser);
+    site.wait(20 * DAY);
+    assert_eq!(site.look(&browser).session("Data"), Some(r#"{"a":1}"#));
+    site.wait(11 * DAY + 1);
+    site.look(&browser).assert_stranger();
+}
+
+#[test]
 fn a_persistent_session_dies_after_thirty_one_days_however_active() {
     let site = Site::new();
     let browser = site.login("alice");

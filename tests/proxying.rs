@@ -14,6 +14,14 @@ fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|i| u8::try_from(i % 251).expect("less than 251")).collect()
 }
 
+/// A server that refuses connections: its port is bound, so that nobody else gets it, and nobody listens.
+fn refusing() -> (socket2::Socket, String) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().expect("an address").into()).expect("a free port");
+    let port = socket.local_addr().expect("bound").as_socket().expect("IP").port();
+    (socket, format!("http://127.0.0.1:{port}"))
+}
+
 // ---- routes
 
 #[test]
@@ -104,6 +112,18 @@ fn servers_are_asked_in_turn() {
         for pending in requests {
             assert_eq!(pending.answer().status(), 200);
         }
+    }
+}
+
+#[test]
+fn a_server_that_refuses_is_passed_over() {
+    let (_closed, closed) = refusing();
+    let one = Backend::start();
+    let site = Site::build().servers(&[&closed, one.server()]).listen("workers = 1").start();
+    for _ in 0..4 {
+        let pending = site.browser().send(post("/"));
+        one.next().reply(ok());
+        assert_eq!(pending.answer().status(), 200);
     }
 }
 
@@ -293,8 +313,14 @@ fn a_client_cannot_say_where_it_came_from() {
         .with("X-Forwarded-For", "6.6.6.6")
         .with("x-forwarded-for", "7.7.7.7")
         .with("X-Forwarded-Proto", "gopher")
-        .with("X-Forwarded-Host", "evil.org");
+        .with("X-Forwarded-Host", "evil.org")
+        .with("X_Forwarded_For", "8.8.8.8")
+        .with("X-Forwarded_Proto", "gopher")
+        .with("Forwarded", "for=6.6.6.6;proto=gopher");
     let (seen, _) = site.visit(&site.browser(), request, ok());
+    for (sent, what) in [("6.6.6.6", "X-Forwarded-For or Forwarded"), ("8.8.8.8", "an alias"), ("gopher", "a scheme")] {
+        assert!(!String::from_utf8_lossy(&seen.head.raw).contains(sent), "{what}: {:?}", seen.head.fields);
+    }
     assert_eq!(seen.header("X-Forwarded-For"), Some("127.0.0.1"));
     assert_eq!(seen.header("X-Forwarded-Proto"), Some("https"));
     assert_eq!(seen.header("X-Forwarded-Host"), Some("localhost"));
@@ -532,15 +558,13 @@ fn a_reset_http2_stream_cancels_its_request_alone() {
 
 #[test]
 fn an_upstream_that_refuses_is_502() {
-    // Bound, so that nobody else gets the port; not listening, so that nobody answers.
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().expect("an address").into()).expect("a free port");
-    let port = socket.local_addr().expect("bound").as_socket().expect("IP").port();
-    let site = Site::build().servers(&[&format!("http://127.0.0.1:{port}")]).start();
+    let (_closed, server) = refusing();
+    let port = server.rsplit(':').next().expect("a port").to_owned();
+    let site = Site::build().servers(&[&server]).start();
     let answer = site.browser().send(get("/")).answer();
     assert_eq!((answer.status(), answer.sid()), (502, None));
     assert!(answer.text().contains("Bad Gateway"));
-    for secret in [port.to_string().as_str(), "refused", "app", "os error"] {
+    for secret in [port.as_str(), "refused", "app", "os error"] {
         assert!(!answer.text().contains(secret), "the cause is for the log: {}", answer.text());
     }
 }
@@ -683,6 +707,26 @@ fn an_idle_connection_that_the_upstream_closed_is_not_used() {
         let (_, answer) = site.visit(&browser, post("/"), ok());
         assert_eq!(answer.status(), 200, "not even a POST notices");
     }
+}
+
+#[test]
+fn an_idle_connection_is_closed_after_its_time() {
+    let site = Site::build().upstream("keepalive = \"300ms\"").start();
+    let pending = site.browser().send(get("/"));
+    assert!(site.backend.next().is_closed_after(ok()));
+    assert_eq!(pending.answer().status(), 200);
+}
+
+#[test]
+fn no_more_connections_are_kept_idle_than_configured() {
+    let site = Site::build().listen("workers = 1").upstream("max_idle = 1").start();
+    let browser = site.browser();
+    let (one, two) = (browser.send(get("/one")), browser.send(get("/two")));
+    let (first, second) = (site.backend.next(), site.backend.next());
+    first.reply(ok());
+    assert_eq!(one.answer().status(), 200);
+    assert!(second.is_closed_after(ok()), "there is an idle one already");
+    assert_eq!(two.answer().status(), 200);
 }
 
 #[test]

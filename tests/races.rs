@@ -219,6 +219,36 @@ fn login_beats_a_request_in_flight_with_the_old_session_ticket() {
 }
 
 #[test]
+fn login_beats_a_request_in_flight_with_an_expired_ticket() {
+    let site = Site::new();
+    let browser = site.login("alice");
+    site.wait(31 * 60);
+    let (reading, read) = begin(&site, &browser, get("/slow"));
+    let (writing, write) = begin(&site, &browser, post("/slow"));
+    site.login_as(&browser, "alice");
+    let fresh = browser.sid();
+    read.reply(ok());
+    assert_eq!(reading.answer().sid(), None, "a late guest cookie must not overwrite the login's");
+    write.reply(ok().session("Patch", r#"{"late":true}"#));
+    assert_eq!(writing.answer().sid(), None);
+    assert_eq!(browser.sid(), fresh);
+    assert_eq!(site.look(&browser).data(), Some(json!({})));
+}
+
+#[test]
+fn login_beats_a_read_in_flight_whose_ticket_is_to_be_signed_again() {
+    let old = Site::build().keys(&[1]).start().guest();
+    let site = Site::build().keys(&[2, 1]).start();
+    let browser = site.browser();
+    browser.plant(COOKIE, &old.sid().expect("a ticket"));
+    let (reading, read) = begin(&site, &browser, get("/slow"));
+    site.login_as(&browser, "alice");
+    read.reply(ok());
+    assert_eq!(reading.answer().sid(), None);
+    assert_eq!(site.look(&browser).user(), Some("alice"));
+}
+
+#[test]
 fn login_beats_a_logout_in_flight_with_the_old_ticket() {
     let site = Site::new();
     let browser = site.keep(r#"{"cart":["apple"]}"#);
@@ -489,6 +519,7 @@ fn a_slow_write_after_expiry_gives_birth_to_another_session() {
 }
 
 #[test]
+
 fn a_write_so_late_that_a_logout_may_be_forgotten_is_dropped() {
     let site = Site::new();
     let browser = site.login("alice");
@@ -496,6 +527,43 @@ fn a_write_so_late_that_a_logout_may_be_forgotten_is_dropped() {
     site.wait(31 * 60);
     write.reply(ok().session("Patch", r#"{"late":true}"#));
     assert_eq!(writing.answer().sid(), None);
+}
+
+#[test]
+fn a_change_of_privilege_through_the_old_ticket_of_a_renewal_kills_the_renewed_one() {
+    for reply in [ok().session("User", "alice"), ok().session("Renew", "true")] {
+        let site = patient();
+        let browser = site.login("alice");
+        site.patch(&browser, r#"{"a":1}"#);
+        site.wait(RENEWAL_DUE);
+        let (pending, exchange) = begin(&site, &browser, post("/sudo"));
+        let renewed = browser.copy();
+        site.look(&renewed);
+        assert_ne!(renewed.ticket().secret, browser.ticket().secret);
+        exchange.reply(reply);
+        assert_ne!(pending.answer().ticket().secret, renewed.ticket().secret);
+        let seen = site.look(&browser);
+        assert_eq!((seen.user(), seen.data()), (Some("alice"), Some(json!({"a": 1}))));
+        site.look(&renewed).assert_stranger();
+    }
+}
+
+#[test]
+fn a_logout_is_remembered_for_longer_than_the_slowest_answer_takes() {
+    let site = Site::build().upstream("response_timeout = \"10m\"").session("idle_timeout = \"4h\"").start();
+    let browser = site.login("alice");
+    let guest = site.guest();
+    let (writing, write) = begin(&site, &browser, post("/slow"));
+    let (first_writing, first_write) = begin(&site, &guest, post("/slow"));
+    site.logout(&browser);
+    site.login_as(&guest, "bob");
+    let fresh = guest.sid();
+    site.wait(599);
+    write.reply(ok().session("Patch", r#"{"late":true}"#));
+    assert_eq!(writing.answer().sid(), None);
+    first_write.reply(ok().session("Patch", r#"{"late":true}"#));
+    assert_eq!(first_writing.answer().sid(), None);
+    assert_eq!((browser.sid(), guest.sid()), (None, fresh));
 }
 
 #[test]

@@ -204,6 +204,56 @@ fn client_cannot_name_identity_headers_as_hop_by_hop() {
     }
 }
 
+/// One HTTP/2 frame (RFC 9113 section 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A header block of plain literals (RFC 7541 section 6.2.2).
+fn literals(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).expect("short"));
+            block.extend(text.as_bytes());
+        }
+    }
+    block
+}
+
+#[test]
+fn client_cannot_name_identity_headers_as_hop_by_hop_over_http2_where_there_is_no_such_thing() {
+    let site = Site::new();
+    let sid = format!("{COOKIE}={}", site.login("alice").sid().expect("logged in"));
+    let request =
+        [(":method", "GET"), (":scheme", "https"), (":path", "/"), (":authority", "localhost"), ("cookie", &sid)];
+    let attacks: [&[(&str, &str)]; 4] = [
+        &[("connection", "x-session-user"), ("x-session-user", "mallory")],
+        &[("connection", "keep-alive"), ("connection", "x-session-user"), ("x-session-user", "mallory")],
+        &[("X-Session-User", "mallory")],
+        &[("x-session-user", "mallory\r\nx-session-user: mallory")],
+    ];
+    for attack in attacks {
+        let mut wire = site.https().asking_for("h2").open();
+        wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        wire.send(&frame(4, 0, 0, &[]));
+        // END_STREAM and END_HEADERS.
+        wire.send(&frame(1, 5, 1, &literals(&[&request[..], attack].concat())));
+        // Refused as malformed (RFC 9113 section 8.2), or passed on without it.
+        if let Some(exchange) = site.backend.next_within(std::time::Duration::from_millis(200)) {
+            assert_only_alices(&exchange);
+        }
+    }
+    // The frames are right where the request is.
+    let mut wire = site.https().asking_for("h2").open();
+    wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    wire.send(&frame(4, 0, 0, &[]));
+    wire.send(&frame(1, 5, 1, &literals(&[&request[..], &[("x-session-user", "mallory")]].concat())));
+    assert_only_alices(&site.backend.next());
+}
+
 #[test]
 fn client_cannot_name_forwarding_headers_as_hop_by_hop() {
     let site = Site::new();

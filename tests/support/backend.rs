@@ -231,6 +231,14 @@ impl Exchange {
         assert!(self.is_given_up(), "the gateway should close an idle connection whose other end has gone");
     }
 
+    /// Answers; whether the gateway then closes the connection.
+    pub fn is_closed_after(mut self, reply: Reply) -> bool {
+        self.body();
+        let bytes = reply.bytes(self.method());
+        self.write(&bytes);
+        self.is_given_up()
+    }
+
     /// Keeps the connection after an answer that was written by hand.
     pub fn keep(self) {
         self.connection.listen();

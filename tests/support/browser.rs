@@ -23,6 +23,16 @@ pub struct Door {
 }
 
 impl Door {
+    /// The same door, where this protocol is asked for in the TLS handshake.
+    pub fn asking_for(&self, protocol: &str) -> Self {
+        let tls = self.tls.as_ref().map(|config| {
+            let mut config = ClientConfig::clone(config);
+            config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+            Arc::new(config)
+        });
+        Self { tls, ..self.clone() }
+    }
+
     /// A fresh connection.
     pub fn open(&self) -> Wire {
         let stream = TcpStream::connect_timeout(&self.address, PATIENCE).expect("the gateway should accept");

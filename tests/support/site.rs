@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -147,6 +148,7 @@ impl Setup {
             let bytes: Vec<u8> =
                 (0..48_u8).map(|i| i.wrapping_mul(167).wrapping_add(key.wrapping_mul(91)) ^ 0xa5).collect();
             fs::write(dir.join(&name), bytes).expect("a writable directory");
+            fs::set_permissions(dir.join(&name), fs::Permissions::from_mode(0o600)).expect("a file of ours");
             names.push(format!("{name:?}"));
         }
         let servers = if self.servers.is_empty() { vec![backend.server().to_owned()] } else { self.servers.clone() };
