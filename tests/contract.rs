@@ -445,6 +445,7 @@ fn a_renewal_asked_for_gets_a_new_ticket_and_id_with_the_same_data() {
     let browser = site.login("alice");
     site.patch(&browser, r#"{"a":1}"#);
     let (old, before) = (browser.copy(), site.look(&browser));
+    site.wait(100);
     let (_, answer) = site.visit(&browser, post("/sudo"), ok().session("Renew", "true"));
     assert_ne!(answer.ticket().secret, old.ticket().secret);
     let after = site.look(&browser);

@@ -173,6 +173,18 @@ fn a_guests_slow_first_write_cannot_follow_a_logout_of_the_session_born_meanwhil
 }
 
 #[test]
+fn a_guests_logout_beats_its_first_write_in_flight() {
+    let site = Site::new();
+    let browser = site.guest();
+    let (writing, write) = begin(&site, &browser, post("/slow"));
+    assert!(site.logout(&browser).deletes_sid());
+    write.reply(ok().session("Patch", r#"{"late":true}"#));
+    assert_eq!(writing.answer().sid(), None);
+    assert_eq!(browser.sid(), None);
+    assert_eq!(site.metric("session_gateway_sessions_live", &[]), 0);
+}
+
+#[test]
 fn a_logout_through_the_guest_ticket_ends_the_session_born_of_it() {
     let site = Site::new();
     let browser = site.guest();
@@ -219,18 +231,28 @@ fn login_beats_a_request_in_flight_with_the_old_session_ticket() {
 }
 
 #[test]
-fn login_beats_a_request_in_flight_with_an_expired_ticket() {
+fn login_beats_a_read_in_flight_with_an_expired_ticket() {
     let site = Site::new();
     let browser = site.login("alice");
     site.wait(31 * 60);
     let (reading, read) = begin(&site, &browser, get("/slow"));
-    let (writing, write) = begin(&site, &browser, post("/slow"));
     site.login_as(&browser, "alice");
     let fresh = browser.sid();
     read.reply(ok());
     assert_eq!(reading.answer().sid(), None, "a late guest cookie must not overwrite the login's");
+    assert_eq!(browser.sid(), fresh);
+}
+
+#[test]
+fn login_beats_a_write_in_flight_with_an_expired_ticket() {
+    let site = Site::new();
+    let browser = site.login("alice");
+    site.wait(31 * 60);
+    let (writing, write) = begin(&site, &browser, post("/slow"));
+    site.login_as(&browser, "alice");
+    let fresh = browser.sid();
     write.reply(ok().session("Patch", r#"{"late":true}"#));
-    assert_eq!(writing.answer().sid(), None);
+    assert_eq!(writing.answer().sid(), None, "a late session's cookie must not overwrite the login's");
     assert_eq!(browser.sid(), fresh);
     assert_eq!(site.look(&browser).data(), Some(json!({})));
 }
@@ -393,6 +415,23 @@ fn a_write_through_a_ticket_renewed_meanwhile_reaches_the_session() {
     write.reply(ok().session("Patch", r#"{"slow":true}"#));
     assert_eq!(writing.answer().ticket().secret, new.secret, "the same new cookie is sent again");
     assert_eq!(site.look(&browser).data(), Some(json!({"slow": true})));
+}
+
+/// The old ticket opens nothing any more by then, but this request was let in while it did.
+#[test]
+fn a_write_let_in_before_a_renewal_reaches_the_session_however_slow() {
+    let site = patient();
+    let browser = site.login("alice");
+    site.wait(RENEWAL_DUE);
+    let (writing, write) = begin(&site, &browser, post("/slow"));
+    site.look(&browser);
+    site.look(&browser);
+    let new = browser.sid();
+    site.wait(30);
+    write.reply(ok().session("Patch", r#"{"slow":true}"#));
+    assert_eq!(writing.answer().status(), 200);
+    assert_eq!(site.look(&browser).data(), Some(json!({"slow": true})), "it was reported as a success");
+    assert_eq!(browser.sid(), new);
 }
 
 #[test]
