@@ -117,7 +117,7 @@ fn the_api_shows_no_ticket() {
     let id = site.look(&browser).id().to_owned();
     for path in [format!("/sessions/{id}"), "/sessions?user=alice".to_owned(), "/metrics".to_owned()] {
         let text = site.admin(get(&path)).text();
-        for part in spellings_of(&secret).iter().chain([&sid]) {
+        for part in ways_to_write(&secret).iter().chain([&sid]) {
             assert!(!text.contains(part.as_str()), "{path}");
         }
     }
@@ -407,15 +407,6 @@ fn evictions_and_refusals_are_counted() {
 }
 
 // ---- the logs, as the binary writes them
-
-/// How a secret might be written.
-fn spellings_of(secret: &[u8]) -> Vec<String> {
-    use base64::Engine;
-    use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    let decimal = format!("{secret:?}");
-    vec![hex.to_uppercase(), hex, decimal, URL_SAFE_NO_PAD.encode(secret), STANDARD_NO_PAD.encode(secret)]
-}
 
 #[test]
 fn every_request_is_one_access_line() {

@@ -557,6 +557,8 @@ fn anything_malformed_is_a_502_that_changes_nothing_and_leaks_nothing() {
         &[("Patch", "{\"a\":}")],
         &[("Patch", "{\"a\":1}}")],
         &[("Patch", "{'a':1}")],
+        &[("Patch", "{\"a\":\"\\ud800\"}")],
+        &[("Patch", "{\"\\udc00\":1}")],
         &[("Patch", &large)],
         &[("Patch", "{\"b\":1}"), ("Patch", "[]")],
         &[("User", "")],

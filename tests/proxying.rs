@@ -480,7 +480,7 @@ fn http2_requests_are_http1_upstream() {
     assert_eq!(exchange.headers_all("X-Twice"), ["1", "2"]);
     assert_eq!(exchange.header("X-Forwarded-Proto"), Some("https"));
     assert_eq!(exchange.header("X-Forwarded-Host"), Some("localhost"));
-    assert!(exchange.header("Via").is_some_and(|via| via.starts_with("2")), "the version that was received");
+    assert!(exchange.header("Via").is_some_and(|via| via.starts_with('2')), "the version that was received");
     assert!(!exchange.text().contains("\r\n:"), "no pseudo-header is passed on");
     assert_eq!(exchange.body().bytes, body.as_bytes());
     exchange.reply(ok().with("Connection", "close").with("Keep-Alive", "timeout=1").body(&body));
@@ -512,7 +512,7 @@ fn trailers_pass_over_http2() {
     );
     let answer = pending.answer();
     assert_eq!(
-        (&answer.body[..], answer.trailers.get("x-checksum").map(|v| v.as_bytes())),
+        (&answer.body[..], answer.trailers.get("x-checksum").map(http::HeaderValue::as_bytes)),
         (&b"ok"[..], Some(&b"7"[..]))
     );
 }
@@ -713,7 +713,7 @@ fn an_idle_connection_that_the_upstream_closed_is_not_used() {
 fn an_idle_connection_is_closed_after_its_time() {
     let site = Site::build().upstream("keepalive = \"300ms\"").start();
     let pending = site.browser().send(get("/"));
-    assert!(site.backend.next().is_closed_after(ok()));
+    assert!(site.backend.next().closes_after(ok()));
     assert_eq!(pending.answer().status(), 200);
 }
 
@@ -722,7 +722,7 @@ fn no_connection_is_kept_idle_where_none_may_be() {
     let site = Site::build().upstream("max_idle = 0").start();
     for _ in 0..3 {
         let pending = site.browser().send(get("/"));
-        assert!(site.backend.next().is_closed_after(ok()));
+        assert!(site.backend.next().closes_after(ok()));
         assert_eq!(pending.answer().status(), 200);
     }
 }

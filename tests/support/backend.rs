@@ -204,7 +204,7 @@ impl Exchange {
 
     /// Answers, and keeps the connection for more requests.
     pub fn reply(self, reply: Reply) {
-        let bytes = reply.bytes(self.method());
+        let bytes = reply.into_bytes(self.method());
         self.respond_raw(&bytes);
     }
 
@@ -225,16 +225,16 @@ impl Exchange {
     /// it is known to have noticed.
     pub fn respond_and_go(mut self, reply: Reply) {
         self.body();
-        let bytes = reply.bytes(self.method());
+        let bytes = reply.into_bytes(self.method());
         self.write(&bytes);
         self.connection.wire.finish();
         assert!(self.is_given_up(), "the gateway should close an idle connection whose other end has gone");
     }
 
     /// Answers; whether the gateway then closes the connection.
-    pub fn is_closed_after(mut self, reply: Reply) -> bool {
+    pub fn closes_after(mut self, reply: Reply) -> bool {
         self.body();
-        let bytes = reply.bytes(self.method());
+        let bytes = reply.into_bytes(self.method());
         self.write(&bytes);
         self.is_given_up()
     }
@@ -281,14 +281,14 @@ impl Reply {
         self
     }
 
-    fn bytes(&self, method: &str) -> Vec<u8> {
+    fn into_bytes(mut self, method: &str) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {}\r\n", self.status);
-        for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
         let bodiless = self.status.starts_with("204") || self.status.starts_with("304");
         if !bodiless {
-            head.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
+            self.headers.push(("Content-Length".to_owned(), self.body.len().to_string()));
+        }
+        for (name, value) in &self.headers {
+            head.extend([name, ": ", value, "\r\n"]);
         }
         head.push_str("\r\n");
         let body: &[u8] = if bodiless || method == "HEAD" { &[] } else { &self.body };

@@ -167,7 +167,7 @@ impl Request {
 
     fn bytes(&self, host: &str, cookies: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
-        let mut line = |name: &str, value: &str| head.push_str(&format!("{name}: {value}\r\n"));
+        let mut line = |name: &str, value: &str| head.extend([name, ": ", value, "\r\n"]);
         if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             line("Host", host);
         }

@@ -19,6 +19,9 @@ pub mod wire;
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
 pub use backend::{Backend, Exchange, Reply, ok, status};
 pub use browser::{Answer, Browser, Pending, Request, SetCookie, Ticket, get, post, request};
 pub use http2::Http2;
@@ -28,3 +31,10 @@ pub use wire::{Fields, Head};
 
 /// How long a test waits for anything before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a log might write a secret.
+pub fn ways_to_write(secret: &[u8]) -> Vec<String> {
+    let hex = secret.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let list = format!("{secret:?}").trim_matches(['[', ']']).to_owned();
+    vec![hex.to_uppercase(), hex, list, URL_SAFE_NO_PAD.encode(secret), STANDARD_NO_PAD.encode(secret)]
+}
