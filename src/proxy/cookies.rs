@@ -110,7 +110,9 @@ impl OurCookie {
     pub fn remove_set_cookies(&self, headers: &mut HeaderMap) -> usize {
         let ours = |field: &HeaderValue| {
             let pair = field.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-            self.value(pair.trim_ascii()).is_some()
+            let pair = pair.trim_ascii();
+            // A browser sends a cookie without a name as its value alone, which would then read as ours.
+            self.value(pair.strip_prefix(b"=").map_or(pair, <[u8]>::trim_ascii_start)).is_some()
         };
         let Entry::Occupied(fields) = headers.entry(SET_COOKIE) else { return 0 };
         if !fields.iter().any(ours) {
@@ -203,10 +205,10 @@ mod tests {
     #[test]
     fn a_backend_cannot_set_our_cookie() {
         let mut headers = HeaderMap::new();
-        for field in ["a=1; Path=/", "sid=evil; Path=/", " sid = evil", "sidx=1", "sid"] {
+        for field in ["a=1; Path=/", "sid=evil; Path=/", " sid = evil", "sidx=1", "sid", "=sid=evil", "= sid"] {
             headers.append(SET_COOKIE, HeaderValue::from_static(field));
         }
-        assert_eq!(ours().remove_set_cookies(&mut headers), 3);
+        assert_eq!(ours().remove_set_cookies(&mut headers), 5);
         let left: Vec<_> = headers.get_all(SET_COOKIE).iter().collect();
         assert_eq!(left, ["a=1; Path=/", "sidx=1"]);
     }

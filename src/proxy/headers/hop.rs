@@ -1,8 +1,8 @@
 //! What belongs to one connection only, what a proxy adds, and what caches are told.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, SET_COOKIE,
-    TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, HeaderValue, SET_COOKIE, TE,
+    TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, Version};
 
@@ -72,18 +72,16 @@ pub fn frame(headers: &mut HeaderMap, body: &impl http_body::Body) {
 /// Removes from trailers what must not come in them (RFC 9110 section 6.5.1): a recipient that merges them into the header
 /// would take them for what this gateway says, or for framing.
 pub fn strip_trailers(trailers: &mut HeaderMap, names: &Names) {
-    const NEVER: [HeaderName; 9] =
-        [AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, SET_COOKIE, TRANSFER_ENCODING, UPGRADE];
-    remove_where(trailers, |name| {
-        names.cover(name) || NEVER.contains(name) || reads_as(name.as_str().as_bytes(), b"x-forwarded-")
-    });
+    const NEVER: [HeaderName; 8] =
+        [AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE, TRANSFER_ENCODING, UPGRADE];
+    remove_where(trailers, |name| names.cover(name) || NEVER.contains(name) || speaks_of_the_client(name));
 }
 
 /// Tells the upstream where the request came from. What the client said of that is not believed.
 pub fn forward(headers: &mut HeaderMap, client: &Client, host: HeaderValue, version: Version) {
     // Answered by this gateway, which asks for the body when it wants it (RFC 9110 section 10.1.1).
     headers.remove(EXPECT);
-    remove_where(headers, |name| *name == FORWARDED || reads_as(name.as_str().as_bytes(), b"x-forwarded-"));
+    remove_where(headers, speaks_of_the_client);
     let address = HeaderValue::try_from(client.address.ip().to_string()).expect("an address is a header value");
     headers.insert(X_FORWARDED_FOR, address);
     headers.insert(
@@ -96,6 +94,12 @@ pub fn forward(headers: &mut HeaderMap, client: &Client, host: HeaderValue, vers
     headers.insert(X_FORWARDED_HOST, host.clone());
     headers.insert(HOST, host);
     headers.append(VIA, via(version));
+}
+
+/// Whether backends take a header for a proxy's word about the client. Nobody but this gateway has a say in it.
+fn speaks_of_the_client(name: &HeaderName) -> bool {
+    let name = name.as_str().as_bytes();
+    [&b"x-forwarded-"[..], b"x-real-ip", b"forwarded"].iter().any(|prefix| reads_as(name, prefix))
 }
 
 /// RFC 9110 section 7.6.3: the version of the message as it was received.
