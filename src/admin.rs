@@ -3,8 +3,9 @@
 mod api;
 mod exposition;
 
-use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,9 +16,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::body::Incoming;
 use subtle::ConstantTimeEq;
+use tower_service::Service;
 
-use crate::proxy::Clock;
+use crate::proxy::{Client, Clock};
 use crate::sessions::Sessions;
 pub use exposition::{Exposition, Worker};
 
@@ -40,6 +43,9 @@ impl std::fmt::Debug for Token {
     }
 }
 
+/// An answer on its way.
+pub type Answer = Pin<Box<dyn Future<Output = Response>>>;
+
 /// What the admin address shows and does.
 #[derive(Clone, Debug)]
 pub struct Admin {
@@ -56,9 +62,16 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Answers on a bound socket until it is dropped.
-    pub async fn serve(self, socket: TcpListener) -> io::Result<()> {
-        axum::serve(tokio::net::TcpListener::from_std(socket)?, self.router()).await
+    /// What answers its requests, for a listener to serve.
+    pub fn handler(self) -> impl Fn(http::Request<Incoming>, Client) -> Answer + Clone {
+        let router = self.router();
+        move |request, _| {
+            let mut router = router.clone();
+            Box::pin(async move {
+                let answered: Result<Response, Infallible> = router.call(request).await;
+                answered.unwrap_or_else(|never| match never {})
+            })
+        }
     }
 
     fn router(self) -> Router {

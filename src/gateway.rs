@@ -10,12 +10,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use tokio::runtime::LocalRuntime;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use crate::admin::{self, Admin, Exposition};
 use crate::config::Config;
-use crate::listener::{self, Limits, Stop};
+use crate::listener::{self, Edge, Limits, Slots, Stop};
 use crate::metrics::Counter;
 use crate::proxy::{self, Clock};
 use crate::session::KeyRing;
@@ -28,6 +29,11 @@ use worker::{Sockets, Worker};
 
 /// How often expired entries are dropped from memory.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// Connections to the admin address at once: scrapers, and people.
+const ADMIN_CONNECTIONS: usize = 64;
+/// Calls to it are short, and by the time it stops no request of a client is left.
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
 /// A running gateway.
 #[derive(Debug)]
@@ -161,7 +167,10 @@ impl Gateway {
                     ready: Arc::clone(&ready),
                     token: settings.token.clone(),
                 };
-                Some(serve_admin(socket, admin, admin_stop.clone()).context("cannot start the admin address")?)
+                Some(
+                    serve_admin(socket, admin, &limits, admin_stop.clone())
+                        .context("cannot start the admin address")?,
+                )
             }
             _ => None,
         };
@@ -219,20 +228,28 @@ impl Bound {
     }
 }
 
-/// On a thread and runtime of its own, so that it answers when every worker is busy, and takes nothing from them.
-fn serve_admin(socket: TcpListener, admin: Admin, stop: Stop) -> std::io::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+/// On a thread and runtime of its own, so that it answers when every worker is busy, and takes nothing from them. Its
+/// connections have limits of their own: whoever reaches it cannot keep clients out.
+fn serve_admin(socket: TcpListener, admin: Admin, limits: &Limits, stop: Stop) -> anyhow::Result<JoinHandle<()>> {
+    let limits = Limits { slots: Slots::new(ADMIN_CONNECTIONS), drain_timeout: ADMIN_DRAIN, ..limits.clone() };
+    let (started, start) = channel();
+    let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        let runtime = match LocalRuntime::new() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(started.send(Err(error))),
+        };
         runtime.block_on(async move {
-            // Calls in flight are cut: they are short, and by now no request of a client is left.
-            tokio::select! {
-                served = admin.serve(socket) => if let Err(error) = served {
-                    tracing::error!(%error, "the admin address is gone");
-                },
-                () = stop.asked() => {}
+            match tokio::net::TcpListener::from_std(socket) {
+                Err(error) => drop(started.send(Err(error))),
+                Ok(socket) => {
+                    let _ = started.send(Ok(()));
+                    listener::serve(socket, Edge::Http, limits, Arc::default(), stop, admin.handler()).await;
+                }
             }
         });
-    })
+    })?;
+    start.recv().context("it ended before it began")??;
+    Ok(thread)
 }
 
 fn sweep(store: Arc<Store>, clock: Clock) -> std::io::Result<(Sender<()>, JoinHandle<()>)> {
