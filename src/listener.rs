@@ -161,7 +161,7 @@ where
         // An IPv4 client of a dual-stack socket is written as IPv4, as upstreams and rules expect it.
         let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         match &self.edge {
-            Edge::Http => self.http1(stream, Client { address, scheme: Scheme::Http }, &entry).await,
+            Edge::Http => self.http1(stream, Client::new(address, Scheme::Http), &entry).await,
             Edge::Https(acceptor) => {
                 let handshake = tokio::time::timeout(self.limits.handshake_timeout, acceptor.accept(stream));
                 let stream = match entry.pulse.unless_finished(handshake).await {
@@ -177,7 +177,7 @@ where
                     }
                     None => return,
                 };
-                let client = Client { address, scheme: Scheme::Https };
+                let client = Client::new(address, Scheme::Https);
                 if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                     self.http2(stream, client, &entry).await;
                 } else {
@@ -188,17 +188,17 @@ where
     }
 
     async fn http1<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
-        let service = service_fn(|request| self.answer(request, client, entry));
+        let service = service_fn(|request| self.answer(request, client.clone(), entry));
         let connection = self.protocols.http1.serve_connection(Io::new(stream, &entry.pulse), service);
         let ended = entry.pulse.drive(connection, http1::Connection::graceful_shutdown).await;
-        report(client, ended);
+        report(&client, ended);
     }
 
     async fn http2<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
-        let service = service_fn(|request| self.answer(request, client, entry));
+        let service = service_fn(|request| self.answer(request, client.clone(), entry));
         let connection = self.protocols.http2.serve_connection(Io::new(stream, &entry.pulse), service);
         let ended = entry.pulse.drive(connection, http2::Connection::graceful_shutdown).await;
-        report(client, ended);
+        report(&client, ended);
     }
 
     /// The handler's answer to one request, known to be in flight until its last byte is handed over.
@@ -221,7 +221,7 @@ fn is_the_clients(error: &io::Error) -> bool {
 }
 
 /// A client that breaks off, or speaks no HTTP, is nothing to an operator: debug.
-fn report(client: Client, ended: Option<hyper::Result<()>>) {
+fn report(client: &Client, ended: Option<hyper::Result<()>>) {
     if let Some(Err(error)) = ended {
         debug!(address = %client.address, %error, cause = error.source(), "connection ended");
     }

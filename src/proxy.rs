@@ -32,12 +32,22 @@ use headers::Names;
 use upstream::{Trust, Upstream};
 
 /// What is known of the client's connection when a request arrives on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// The address the connection came from.
     pub address: SocketAddr,
     /// Whether it came over TLS.
     pub scheme: Scheme,
+    /// The address as upstreams are told it, written once for all requests of the connection.
+    forwarded_for: HeaderValue,
+}
+
+impl Client {
+    /// A client at `address`.
+    pub fn new(address: SocketAddr, scheme: Scheme) -> Self {
+        let forwarded_for = HeaderValue::try_from(address.ip().to_string()).expect("an address is a header value");
+        Self { address, scheme, forwarded_for }
+    }
 }
 
 /// The client's scheme, as `X-Forwarded-Proto` and `Secure` cookies see it.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::session::UnixTime;
 
@@ -25,8 +26,9 @@ impl Clock {
     /// The current time.
     pub fn now(&self) -> UnixTime {
         match self {
-            // A clock before 1970 reads as 1970: every ticket then is from the future, which is harmless.
-            Self::System => UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())),
+            // The kernel's last tick is near enough for seconds, and costs a fifth of asking the hardware. A clock before
+            // 1970 reads as 1970: every ticket then is from the future, which is harmless.
+            Self::System => UnixTime(u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or(0)),
             Self::Manual(seconds) => UnixTime(seconds.load(Ordering::Relaxed)),
         }
     }

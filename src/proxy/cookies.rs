@@ -153,7 +153,10 @@ impl OurCookie {
 
 /// The pairs of a `Cookie` field, without white space around them; empty ones are no pairs.
 fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
-    field.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty())
+    let mut begin = 0;
+    let ends = memchr::memchr_iter(b';', field).chain([field.len()]);
+    let pairs = ends.map(move |end| field[std::mem::replace(&mut begin, end + 1)..end].trim_ascii());
+    pairs.filter(|pair| !pair.is_empty())
 }
 
 #[cfg(test)]

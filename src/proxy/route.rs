@@ -102,10 +102,11 @@ fn plain(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
     if path == "*" {
         return Ok("/".into()); // OPTIONS * asks about the server as a whole (RFC 9110 section 9.3.7).
     }
-    let odd = path
-        .bytes()
-        .zip(path.bytes().skip(1).chain([0]))
-        .any(|(byte, next)| matches!(byte, b'%' | b'\\' | b';') || (byte == b'/' && matches!(next, b'/' | b'.')));
+    let mut before = 0;
+    let odd = path.bytes().any(|byte| {
+        let slash = std::mem::replace(&mut before, byte) == b'/';
+        matches!(byte, b'%' | b'\\' | b';') || (slash && matches!(byte, b'/' | b'.'))
+    });
     if !odd {
         return Ok(path.into());
     }

@@ -3,14 +3,19 @@
 //! Each worker has its own pool, so that a connection never changes cores and taking one needs no lock.
 
 mod pool;
+mod wire;
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
 
 use crate::metrics::Counter;
 use crate::proxy::body::{Progress, RequestBody};
@@ -162,40 +167,56 @@ impl Upstream {
         let mut fresh = Fresh::No;
         loop {
             let mut lease = self.lease(fresh).await?;
-            let again = (lease.is_reused() && may_be_repeated(&request)).then(|| repeated(&request));
+            let repeatable = lease.is_reused() && may_be_repeated(&request);
             let progress = request.body().progress();
-            let answer = self.answer(lease.send(request), &progress).await?;
+            let answer = lease.send(request);
+            let answer = self.answer(answer, lease.timer(), &progress).await?;
             lease.sends(progress);
             match answer {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     return Err(Error::UnaskedUpgrade);
                 }
                 Ok(response) => return Ok((response, lease)),
-                Err(mut failed) => match (failed.take_message(), again) {
-                    // Each turn uses up an idle connection, or ends with a fresh one.
-                    (Some(unwritten), _) if lease.is_reused() => request = unwritten,
-                    (None, Some(again)) if !lease.has_answered() => (request, fresh) = (again, Fresh::Yes),
-                    _ => {
+                Err(mut failed) => {
+                    if let Some(unwritten) = failed.take_message().filter(|_| lease.is_reused()) {
+                        // Each turn uses up an idle connection, or ends with a fresh one.
+                        request = unwritten;
+                    } else if let Some(again) = lease.unanswered().filter(|_| repeatable) {
+                        (request, fresh) = (again, Fresh::Yes);
+                    } else {
                         let error = failed.into_error();
                         return Err(if error.is_user() { Error::RequestBody(error) } else { Error::Exchange(error) });
                     }
-                },
+                }
             }
         }
     }
 
     /// Waits for an answer. The time it may take begins anew while the request's body is still on its way.
-    async fn answer<T>(&self, answer: impl Future<Output = T>, progress: &Progress) -> Result<T, Error> {
+    async fn answer<T>(
+        &self,
+        answer: impl Future<Output = T>,
+        mut timer: Pin<&mut Sleep>,
+        progress: &Progress,
+    ) -> Result<T, Error> {
         let timeout = self.settings.response_timeout;
         let mut answer = std::pin::pin!(answer);
         let mut before = progress.pieces();
-        loop {
-            match tokio::time::timeout(timeout, answer.as_mut()).await {
-                Ok(answer) => return Ok(answer),
-                Err(_) if progress.pieces() != before => before = progress.pieces(),
-                Err(_) => return Err(Error::ResponseTimeout(timeout)),
+        timer.as_mut().reset(Instant::now() + timeout);
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(answer));
+                }
+                ready!(timer.as_mut().poll(cx));
+                if progress.pieces() == before {
+                    return Poll::Ready(Err(Error::ResponseTimeout(timeout)));
+                }
+                before = progress.pieces();
+                timer.as_mut().reset(Instant::now() + timeout);
             }
-        }
+        })
+        .await
     }
 
     /// A connection to the server whose turn it is, or to the next that can be connected to.
@@ -240,14 +261,6 @@ enum Fresh {
 fn may_be_repeated(request: &Request<RequestBody>) -> bool {
     let idempotent = [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE];
     request.body().is_empty() && idempotent.contains(request.method())
-}
-
-fn repeated(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut again = Request::new(RequestBody::empty());
-    *again.method_mut() = request.method().clone();
-    *again.uri_mut() = request.uri().clone();
-    *again.headers_mut() = request.headers().clone();
-    again
 }
 
 impl std::fmt::Display for Server {

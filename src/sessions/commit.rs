@@ -30,7 +30,13 @@ pub(super) enum After {
 impl Sessions {
     /// Makes `change`, and says what becomes of the cookie. An error means that no change was stored.
     pub async fn commit(&self, visit: &Visit, change: &Change, answer: Answer, now: UnixTime) -> Result<Cookie, Error> {
-        let committed = self.try_commit(visit, change, answer, now).await;
+        if change.is_empty()
+            && let Some(cookie) = self.keep_at_once(visit, answer, now)
+        {
+            return Ok(cookie);
+        }
+        // Boxed: it is large, and most requests do without it.
+        let committed = Box::pin(self.try_commit(visit, change, answer, now)).await;
         if committed.is_err() {
             self.counters.failed.increment();
         }
@@ -67,11 +73,30 @@ impl Sessions {
         }
     }
 
-    /// Nothing changes. The store is asked only where a cookie would be set: what was true when the request came may
-    /// not be any more, and a late answer must not overwrite the cookie of a login that came in between.
+    /// Nothing changes, and the store need not be asked, as for nearly every request.
+    fn keep_at_once(&self, visit: &Visit, answer: Answer, now: UnixTime) -> Option<Cookie> {
+        match &visit.standing {
+            _ if answer == Answer::Shared => Some(Cookie::Keep),
+            Standing::Live(session) => {
+                let due = visit.outdated || self.settings.lifetimes.renewal_due(session, now);
+                (!due).then_some(Cookie::Keep)
+            }
+            Standing::Guest => (!visit.outdated).then_some(Cookie::Keep),
+            Standing::Dead => Some(Cookie::Keep),
+            Standing::New { expired: Some(_) } => None,
+            Standing::New { expired: None } => {
+                let wanted = self.settings.guest_cookie && answer == Answer::Private && !self.is_late(visit, now);
+                Some(if wanted { self.guest_cookie(&visit.secret, now) } else { Cookie::Keep })
+            }
+        }
+    }
+
+    /// Nothing changes. The store is asked where a cookie would be set that can be told from no other: what was true when
+    /// the request came may not be any more, and a late answer must not overwrite the cookie of a login that came in
+    /// between.
     async fn keep(&self, visit: &Visit, answer: Answer, now: UnixTime) -> Result<Cookie, Error> {
-        if answer == Answer::Shared {
-            return Ok(Cookie::Keep);
+        if let Some(cookie) = self.keep_at_once(visit, answer, now) {
+            return Ok(cookie);
         }
         match &visit.standing {
             Standing::Live(session) if visit.outdated => match self.store.load(&visit.key, now).await? {
@@ -81,7 +106,7 @@ impl Sessions {
                 }
                 _ => Ok(Cookie::Keep),
             },
-            Standing::Live(session) if self.settings.lifetimes.renewal_due(session, now) => {
+            Standing::Live(session) => {
                 self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await
             }
             _ if self.is_late(visit, now) => Ok(Cookie::Keep),
@@ -90,14 +115,11 @@ impl Sessions {
                 None if self.settings.guest_cookie => Ok(self.guest_cookie(&visit.secret, now)),
                 None => Ok(Cookie::Clear),
             },
-            Standing::New { expired: None } if self.settings.guest_cookie && answer == Answer::Private => {
-                Ok(self.guest_cookie(&visit.secret, now))
-            }
-            Standing::Guest if visit.outdated => match self.store.load(&visit.key, now).await? {
+            Standing::Guest => match self.store.load(&visit.key, now).await? {
                 Some(_) => Ok(Cookie::Keep),
                 None => Ok(self.guest_cookie(&visit.secret, now)),
             },
-            Standing::New { expired: None } | Standing::Guest | Standing::Live(_) | Standing::Dead => Ok(Cookie::Keep),
+            Standing::New { expired: None } | Standing::Dead => Ok(Cookie::Keep),
         }
     }
 

@@ -19,21 +19,35 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// Removes what RFC 9110 section 7.6.1 tells an intermediary to remove: every header that any `Connection` line names,
 /// and those that belong to a connection whether named or not.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            // A client has no say in how its own request is framed or addressed.
-            .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
-            .collect();
-        for name in named {
-            headers.remove(name);
+    static OF_THE_CONNECTION: [HeaderName; 6] =
+        [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
+    // One pass over the names, for comparing them is cheaper than looking each of ours up.
+    let mut found = [false; 6];
+    for name in headers.keys() {
+        for (found, of_the_connection) in found.iter_mut().zip(&OF_THE_CONNECTION) {
+            *found |= name == of_the_connection;
         }
-        headers.remove(CONNECTION);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+    if found[0] {
+        strip_named(headers);
+    }
+    for (found, of_the_connection) in found.into_iter().zip(&OF_THE_CONNECTION) {
+        if found {
+            headers.remove(of_the_connection);
+        }
+    }
+}
+
+fn strip_named(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        // A client has no say in how its own request is framed or addressed.
+        .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+        .collect();
+    for name in named {
         headers.remove(name);
     }
 }
@@ -82,8 +96,7 @@ pub fn forward(headers: &mut HeaderMap, client: &Client, host: HeaderValue, vers
     // Answered by this gateway, which asks for the body when it wants it (RFC 9110 section 10.1.1).
     headers.remove(EXPECT);
     remove_where(headers, speaks_of_the_client);
-    let address = HeaderValue::try_from(client.address.ip().to_string()).expect("an address is a header value");
-    headers.insert(X_FORWARDED_FOR, address);
+    headers.insert(X_FORWARDED_FOR, client.forwarded_for.clone());
     headers.insert(
         X_FORWARDED_PROTO,
         match client.scheme {

@@ -1,10 +1,8 @@
 //! One worker's connections to one server.
 
 use std::cell::{Cell, RefCell};
-use std::io::IoSlice;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -13,10 +11,12 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use socket2::TcpKeepalive;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
+use tokio::time::Sleep;
 
+use super::wire::{Watched, Wire};
 use super::{Error, Server};
 use crate::proxy::body::{Progress, RequestBody};
 
@@ -42,8 +42,9 @@ struct Idle {
 #[derive(Debug)]
 struct Connection {
     sender: SendRequest<RequestBody>,
-    /// Whether a byte has come since the last request was sent.
-    answered: Rc<Cell<bool>>,
+    wire: Rc<Wire>,
+    /// How long an answer may take; one for all requests, for setting it anew is cheaper than making it.
+    timer: Pin<Box<Sleep>>,
     /// Its task, which ends with it: hyper alone would go on sending a body that nobody waits to have answered.
     task: AbortHandle,
 }
@@ -122,15 +123,16 @@ async fn spawn<T>(stream: T) -> std::io::Result<Connection>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let answered = Rc::new(Cell::new(false));
-    let io = TokioIo::new(Answering { stream, answered: Rc::clone(&answered) });
+    let wire = Rc::new(Wire::default());
+    let io = TokioIo::new(Watched::new(stream, Rc::clone(&wire)));
     let handshake = http1::Builder::new().max_buf_size(MOST_BUFFERED).handshake(io).await;
     let (sender, connection) = handshake.map_err(std::io::Error::other)?;
     let task = tokio::task::spawn_local(async move {
         // What goes wrong is told to the exchange that waits on it; an idle connection's end is no error.
         drop(connection.await);
     });
-    Ok(Connection { sender, answered, task: task.abort_handle() })
+    let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
+    Ok(Connection { sender, wire, timer, task: task.abort_handle() })
 }
 
 /// A connection in use. It goes back to the pool by [`Lease::release`]; dropped before, it is closed, and the upstream
@@ -150,9 +152,18 @@ impl Lease {
         &mut self,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
-        let connection = self.connection.as_mut().expect("a lease has its connection until it is released");
-        connection.answered.set(false);
+        let connection = self.connection();
+        connection.wire.begin();
         connection.sender.try_send_request(request)
+    }
+
+    /// The timer for its answer.
+    pub(super) fn timer(&mut self) -> Pin<&mut Sleep> {
+        self.connection().timer.as_mut()
+    }
+
+    fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("a lease has its connection until it is released")
     }
 
     /// Whether the connection had been used before.
@@ -160,9 +171,9 @@ impl Lease {
         self.reused
     }
 
-    /// Whether any byte has come back since the request was sent.
-    pub(super) fn has_answered(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| connection.answered.get())
+    /// The request once more, where it was written whole, has no body, and no byte has come back.
+    pub(super) fn unanswered(&self) -> Option<Request<RequestBody>> {
+        self.connection.as_ref()?.wire.unanswered()
     }
 
     /// The request's body may still be on its way though its answer has begun.
@@ -178,48 +189,5 @@ impl Lease {
         {
             self.pool.release(connection);
         }
-    }
-}
-
-/// A stream that notes when something comes: hyper does not tell a broken connection from a broken answer.
-struct Answering<T> {
-    stream: T,
-    answered: Rc<Cell<bool>>,
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Answering<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            self.answered.set(true);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Answering<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
