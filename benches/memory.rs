@@ -18,7 +18,8 @@ use session_gateway::store::{Memory, Store, memory};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const SESSIONS: usize = 1_000_000;
+const SESSIONS: u32 = 1_000_000;
+const MOST_SESSIONS: usize = SESSIONS as usize;
 const DATA_BYTES: usize = 100;
 const MOST_MEGABYTES_OF_SESSIONS: f64 = 400.0;
 const MOST_MEGABYTES_OF_GUESTS: f64 = 1.0;
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
     let live = live(&store);
     println!(
         "{live} sessions with a user and {DATA_BYTES} bytes of data: {taken:.1} MB, {:.0} bytes each (at most {MOST_MEGABYTES_OF_SESSIONS} MB)",
-        taken * 1024.0 * 1024.0 / SESSIONS as f64
+        taken * 1024.0 * 1024.0 / f64::from(SESSIONS)
     );
 
     let before = resident_megabytes();
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
         self::live(&store) - live
     );
 
-    let kept = live == SESSIONS
+    let kept = live == MOST_SESSIONS
         && self::live(&store) == live
         && taken <= MOST_MEGABYTES_OF_SESSIONS
         && by_guests < MOST_MEGABYTES_OF_GUESTS;
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
 }
 
 /// A login as a backend asks for it: a user, and data as a patch.
-fn log_in(sessions: &Sessions, number: usize) {
+fn log_in(sessions: &Sessions, number: u32) {
     let frame = r#"{"cart":""}"#.len();
     let patch = format!(r#"{{"cart":"{number:0>width$}"}}"#, width = DATA_BYTES - frame);
     assert_eq!(patch.len(), DATA_BYTES);
@@ -87,7 +88,7 @@ fn empty() -> (Sessions, Arc<Store>) {
         touch_after: Duration::from_mins(1),
         tombstone: Duration::from_mins(1),
     };
-    let bounds = memory::Settings { max_sessions: SESSIONS, max_bytes: u64::MAX };
+    let bounds = memory::Settings { max_sessions: MOST_SESSIONS, max_bytes: u64::MAX };
     let store = Arc::new(Store::Memory(Memory::new(bounds, lifetimes.clone())));
     let ring = KeyRing::new(&[[7; 32]], "__Host-sid").expect("one long key");
     let settings = Settings { lifetimes, guest_cookie: true, max_data: 64 * 1024 };
