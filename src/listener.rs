@@ -209,8 +209,10 @@ where
         entry: &Entry,
     ) -> impl Future<Output = Result<Response<Tracked<B>>, Infallible>> + use<H, F, B> {
         let in_flight = InFlight::begin(&entry.pulse);
-        let answer = (self.handler)(request, client);
-        async move { Ok(answer.await.map(|body| Tracked::new(body, in_flight))) }
+        let handler = self.handler.clone();
+        // Called within: a future that is given here and awaited there would have its size twice in this one, which hyper
+        // moves for every request.
+        async move { Ok(handler(request, client).await.map(|body| Tracked::new(body, in_flight))) }
     }
 }
 

@@ -166,11 +166,10 @@ impl Proxy {
     }
 
     /// Answers one request, whatever it is.
-    pub async fn serve(&self, request: Request<Incoming>, client: Client) -> Response<ResponseBody> {
-        let (head, body) = request.into_parts();
-        let version = head.version;
-        let mut exchange = Exchange::begin(self.access.as_ref(), client.address.ip(), &head);
-        let mut response = match self.exchange(head, body, client, &mut exchange).await {
+    pub async fn serve(self: Rc<Self>, request: Request<Incoming>, client: Client) -> Response<ResponseBody> {
+        let version = request.version();
+        let mut exchange = Exchange::begin(self.access.as_ref(), client.address.ip(), &request);
+        let mut response = match self.exchange(request, client, &mut exchange).await {
             Ok((response, lease, timeout)) => response
                 .map(|incoming| ResponseBody::upstream(incoming, lease, Rc::clone(&self.names), timeout, exchange)),
             Err(error) => self.refuse(&error, exchange),
@@ -183,11 +182,11 @@ impl Proxy {
     /// The way of one request. Everything that awaits a store or an upstream is awaited here.
     async fn exchange(
         &self,
-        mut head: request::Parts,
-        body: Incoming,
+        request: Request<Incoming>,
         client: Client,
         exchange: &mut Exchange,
     ) -> Result<(Response<Incoming>, upstream::Lease, Duration), Error> {
+        let (mut head, body) = request.into_parts();
         exchange.on(&self.unrouted);
         let host = host::take(&mut head)?;
         let way = self.route(&head, host.as_bytes(), exchange)?;

@@ -65,10 +65,7 @@ impl Worker {
         let proxy = Rc::new(proxy.expect("session header names are valid"));
         let handler = {
             let proxy = Rc::clone(&proxy);
-            move |request, client| {
-                let proxy = Rc::clone(&proxy);
-                async move { proxy.serve(request, client).await }
-            }
+            move |request, client| Rc::clone(&proxy).serve(request, client)
         };
         let listen = |socket| tokio::net::TcpListener::from_std(socket).expect("a bound socket can be registered");
 

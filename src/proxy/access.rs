@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
-use http::{Method, StatusCode, Uri, Version};
+use http::{Method, Request, StatusCode, Uri, Version};
 
 use crate::metrics::{Counter, Histogram};
 use crate::session::LogHash;
@@ -196,14 +196,14 @@ pub struct Exchange {
 
 impl Exchange {
     /// Begins with a request's head.
-    pub fn begin(log: Option<&Rc<AccessLog>>, client: IpAddr, request: &http::request::Parts) -> Self {
+    pub fn begin<B>(log: Option<&Rc<AccessLog>>, client: IpAddr, request: &Request<B>) -> Self {
         let line = log.map(|log| {
             Box::new(Line {
                 log: Rc::clone(log),
                 client,
-                method: request.method.clone(),
-                uri: request.uri.clone(),
-                version: request.version,
+                method: request.method().clone(),
+                uri: request.uri().clone(),
+                version: request.version(),
                 session: Cell::new(None),
             })
         });

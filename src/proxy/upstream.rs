@@ -232,7 +232,7 @@ impl Upstream {
                 self.counters.reused.increment();
                 return Ok(lease);
             }
-            match Pool::connect(pool, self.settings.connect_timeout).await {
+            match Box::pin(Pool::connect(pool, self.settings.connect_timeout)).await {
                 Ok(lease) => {
                     self.counters.connects.increment();
                     return Ok(lease);
