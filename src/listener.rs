@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,7 @@ use crate::proxy::{Client, Scheme};
 
 mod bind;
 mod connections;
+mod corked;
 mod limits;
 mod protocol;
 mod pulse;
@@ -41,6 +43,7 @@ pub use redirect::redirect;
 pub use stop::Stop;
 
 use connections::{Connections, Entry};
+use corked::corked;
 use protocol::Protocols;
 use pulse::{Io, Request as InFlight, Tracked};
 
@@ -190,14 +193,16 @@ where
     async fn http1<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
         let service = service_fn(|request| self.answer(request, client.clone(), entry));
         let connection = self.protocols.http1.serve_connection(Io::new(stream, &entry.pulse), service);
-        let ended = entry.pulse.drive(connection, http1::Connection::graceful_shutdown).await;
+        let ended = entry.pulse.drive(connection, http1::Connection::graceful_shutdown, |_| Poll::Ready(Ok(()))).await;
         report(&client, ended);
     }
 
     async fn http2<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
         let service = service_fn(|request| self.answer(request, client.clone(), entry));
-        let connection = self.protocols.http2.serve_connection(Io::new(stream, &entry.pulse), service);
-        let ended = entry.pulse.drive(connection, http2::Connection::graceful_shutdown).await;
+        let (stream, cork) = corked(Io::new(stream, &entry.pulse));
+        let connection = self.protocols.http2.serve_connection(stream, service);
+        let pull = |context: &mut Context<'_>| cork.pull(context);
+        let ended = entry.pulse.drive(connection, http2::Connection::graceful_shutdown, pull).await;
         report(&client, ended);
     }
 

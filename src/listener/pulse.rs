@@ -119,8 +119,13 @@ impl Pulse {
         self.generation.set(self.generation.get().wrapping_add(1));
     }
 
-    /// Runs a connection to its end. `None`: it was cut.
-    pub(super) async fn drive<C: Future>(&self, connection: C, finish: impl Fn(Pin<&mut C>)) -> Option<C::Output> {
+    /// Runs a connection to its end. `None`: it was cut, or could not be written to. `written` follows every turn of it.
+    pub(super) async fn drive<C: Future>(
+        &self,
+        connection: C,
+        finish: impl Fn(Pin<&mut C>),
+        written: impl Fn(&mut Context<'_>) -> Poll<io::Result<()>>,
+    ) -> Option<C::Output> {
         let mut connection = pin!(connection);
         let mut finishing = false;
         std::future::poll_fn(|context| {
@@ -133,7 +138,12 @@ impl Pulse {
                 }
                 Order::Cut => return Poll::Ready(None),
             }
-            connection.as_mut().poll(context).map(Some)
+            let turn = connection.as_mut().poll(context);
+            match (turn, written(context)) {
+                (Poll::Ready(ended), _) => Poll::Ready(Some(ended)),
+                (Poll::Pending, Poll::Ready(Err(_))) => Poll::Ready(None),
+                (Poll::Pending, _) => Poll::Pending,
+            }
         })
         .await
     }

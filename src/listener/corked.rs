@@ -1,0 +1,107 @@
+//! Gathers what an HTTP/2 connection writes in one turn, and writes it once.
+//!
+//! h2 flushes after every frame of data, which costs a system call and a TLS record each, though the answers of several
+//! streams are often ready in the same turn (measured: 14 % of a request's processor time).
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+/// How much is gathered. What is larger by itself is written as it comes: a copy would cost more than a system call.
+const MOST: usize = 16 * 1024;
+/// How much room an idle connection keeps.
+const KEPT: usize = 8 * 1024;
+
+/// A connection's bytes as hyper writes them. [`Cork::pull`] must follow every turn.
+#[derive(Debug)]
+pub(super) struct Corked<S>(Rc<RefCell<Gathered<S>>>);
+
+/// The other end of a [`Corked`].
+#[derive(Debug)]
+pub(super) struct Cork<S>(Rc<RefCell<Gathered<S>>>);
+
+#[derive(Debug)]
+struct Gathered<S> {
+    stream: S,
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+/// Both ends over a stream.
+pub(super) fn corked<S>(stream: S) -> (Corked<S>, Cork<S>) {
+    let gathered = Rc::new(RefCell::new(Gathered { stream, bytes: Vec::new(), written: 0 }));
+    (Corked(Rc::clone(&gathered)), Cork(gathered))
+}
+
+impl<S: Write + Unpin> Cork<S> {
+    /// Writes what the turn has left. Where the socket takes no more, the connection is woken once it does.
+    pub(super) fn pull(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().write(context)
+    }
+}
+
+impl<S: Write + Unpin> Gathered<S> {
+    fn write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.bytes.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while self.written < self.bytes.len() {
+            match ready!(Pin::new(&mut self.stream).poll_write(context, &self.bytes[self.written..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        self.written = 0;
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT);
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+}
+
+impl<S: Read + Unpin> Read for Corked<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0.borrow_mut().stream).poll_read(context, buf)
+    }
+}
+
+impl<S: Write + Unpin> Write for Corked<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(buf)])
+    }
+
+    /// Nothing: what is gathered is written at the end of the turn.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut gathered = self.0.borrow_mut();
+        ready!(gathered.write(context))?;
+        Pin::new(&mut gathered.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut gathered = self.0.borrow_mut();
+        let size = bufs.iter().map(|buf| buf.len()).sum();
+        if gathered.bytes.len() + size > MOST {
+            ready!(gathered.write(context))?;
+        }
+        if size > MOST {
+            return Pin::new(&mut gathered.stream).poll_write_vectored(context, bufs);
+        }
+        bufs.iter().for_each(|buf| gathered.bytes.extend_from_slice(buf));
+        Poll::Ready(Ok(size))
+    }
+}
