@@ -101,7 +101,9 @@ impl<S: Write + Unpin> Write for Corked<S> {
         if size > MOST {
             return Pin::new(&mut gathered.stream).poll_write_vectored(context, bufs);
         }
-        bufs.iter().for_each(|buf| gathered.bytes.extend_from_slice(buf));
+        for buf in bufs {
+            gathered.bytes.extend_from_slice(buf);
+        }
         Poll::Ready(Ok(size))
     }
 }
