@@ -302,6 +302,14 @@ fn requests_are_counted_by_route_and_status() {
 }
 
 #[test]
+fn redirects_to_https_are_counted() {
+    let site = Site::build().listen("redirect = true").start();
+    grows(&site, "session_gateway_requests_total", &[("status", "308")], 1, || {
+        assert_eq!(site.plain().send(get("/")).answer().status(), 308);
+    });
+}
+
+#[test]
 fn tickets_are_counted_by_outcome_and_key() {
     let old = Site::build().keys(&[1]).start().guest();
     let foreign = Site::build().keys(&[3]).start().guest().sid().expect("a ticket");
@@ -361,6 +369,27 @@ fn sessions_are_counted_from_birth_to_end() {
         site.admin(request("DELETE", "/sessions?user=bob"));
     });
     assert_eq!(site.metric(live, &[]), 0);
+}
+
+#[test]
+fn sessions_born_less_sessions_ended_are_the_live_ones() {
+    let site = Site::new();
+    let balanced = || {
+        let [born, ended] = ["born", "ended"]
+            .map(|what| site.metric_if_any(&format!("session_gateway_sessions_{what}_total"), &[]).unwrap_or(0));
+        assert_eq!(born - ended, site.metric("session_gateway_sessions_live", &[]), "{born} born, {ended} ended");
+    };
+    let browser = site.keep(r#"{"a":1}"#);
+    balanced();
+    site.login_as(&browser, "alice");
+    balanced();
+    site.visit(&browser, post("/sudo"), ok().session("Renew", "true"));
+    balanced();
+    site.login_as(&browser, "bob");
+    site.login("bob");
+    balanced();
+    site.visit(&browser, post("/"), ok().session("End", "all"));
+    balanced();
 }
 
 #[test]

@@ -539,6 +539,18 @@ fn end_on_a_server_error_holds() {
     site.look(&copy).assert_stranger();
 }
 
+#[test]
+fn end_on_a_server_error_holds_beside_a_malformed_patch() {
+    let site = Site::new();
+    let browser = site.login("alice");
+    let copy = browser.copy();
+    let reply = status("500 Internal Server Error").session("End", "this").session("Patch", "nonsense");
+    let (_, answer) = site.visit(&browser, post("/logout"), reply);
+    assert_eq!(answer.status(), 500);
+    assert!(answer.deletes_sid());
+    site.look(&copy).assert_stranger();
+}
+
 // ---- malformed
 
 #[test]
@@ -570,6 +582,8 @@ fn anything_malformed_is_a_502_that_changes_nothing_and_leaks_nothing() {
         &[("End", "this"), ("End", "all")],
         &[("End", "this"), ("User", "alice")],
         &[("End", "all"), ("User", "alice")],
+        &[("End", "this"), ("Patch", "nonsense")],
+        &[("Patch", "nonsense"), ("End", "this")],
         &[("Renew", "yes")],
         &[("Renew", "false"), ("Renew", "true")],
         &[("Persist", "1")],

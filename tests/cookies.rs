@@ -106,6 +106,52 @@ fn without_guest_cookies_the_id_of_the_first_write_is_the_sessions() {
     assert_eq!(site.look(&browser).id(), seen.id());
 }
 
+// ---- requests from other sites, which come without the cookie that the browser holds
+
+fn from_another_site(request: Request) -> Request {
+    request.without_jar().with("Sec-Fetch-Site", "cross-site").with("Sec-Fetch-Mode", "navigate")
+}
+
+#[test]
+fn a_cross_site_post_without_a_cookie_gets_no_guest_cookie_and_a_get_does() {
+    let site = Site::new();
+    let (seen, answer) = site.visit(&site.browser(), from_another_site(post("/")), ok());
+    seen.assert_stranger();
+    assert_eq!(answer.sid(), None, "{}", answer.text_head());
+    let (_, answer) = site.visit(&site.browser(), from_another_site(get("/")), ok());
+    assert_eq!(answer.ticket().kind, Ticket::GUEST, "SameSite=Lax withholds nothing from a link");
+    let (_, answer) = site.visit(&site.browser(), post("/").with("Sec-Fetch-Site", "same-origin"), ok());
+    assert_eq!(answer.ticket().kind, Ticket::GUEST, "nor anything from our own forms");
+}
+
+#[test]
+fn under_same_site_strict_a_cross_site_get_without_a_cookie_gets_no_guest_cookie() {
+    let site = Site::build().session("same_site = \"strict\"").start();
+    let (seen, answer) = site.visit(&site.browser(), from_another_site(get("/")), ok());
+    seen.assert_stranger();
+    assert_eq!(answer.sid(), None, "{}", answer.text_head());
+    for here in ["none", "same-origin"] {
+        let (_, answer) = site.visit(&site.browser(), get("/").with("Sec-Fetch-Site", here), ok());
+        assert_eq!(answer.ticket().kind, Ticket::GUEST, "{here}");
+    }
+}
+
+#[test]
+fn a_form_posted_from_another_site_does_not_overwrite_the_session() {
+    let site = Site::new();
+    let browser = site.login("alice");
+    site.visit(&browser, from_another_site(post("/payment-return")), ok());
+    assert_eq!(site.look(&browser).user(), Some("alice"));
+}
+
+#[test]
+fn a_login_posted_from_another_site_logs_in() {
+    let site = Site::new();
+    let browser = site.guest();
+    site.visit(&browser, from_another_site(post("/saml")), ok().session("User", "alice"));
+    assert_eq!(site.look(&browser).user(), Some("alice"));
+}
+
 // ---- Cookie, on its way in
 
 #[test]
@@ -491,6 +537,24 @@ fn no_guest_cookie_goes_with_an_answer_that_shared_caches_may_store() {
 }
 
 #[test]
+fn no_guest_cookie_goes_with_an_answer_that_says_how_a_cdn_may_store_it() {
+    let site = Site::new();
+    for name in ["CDN-Cache-Control", "Surrogate-Control"] {
+        let (_, answer) = site.visit(&site.browser(), get("/"), ok().with(name, "max-age=600"));
+        assert_eq!((answer.sid(), answer.header(name)), (None, Some("max-age=600")), "{}", answer.text_head());
+    }
+}
+
+#[test]
+fn no_guest_cookie_goes_with_a_304() {
+    let site = Site::new();
+    let request = get("/app.js").with("If-None-Match", "\"a\"");
+    let (_, answer) = site.visit(&site.browser(), request, status("304 Not Modified").with("ETag", "\"a\""));
+    assert_eq!(answer.sid(), None, "a cache would store it with what it updates: {}", answer.text_head());
+    assert_eq!(answer.header("Cache-Control"), None);
+}
+
+#[test]
 fn no_renewing_cookie_goes_with_an_answer_that_shared_caches_may_store() {
     let site = Site::build().session("idle_timeout = \"4h\"").start();
     let browser = site.login("alice");
@@ -518,6 +582,18 @@ fn a_login_on_an_answer_said_to_be_public_is_kept_from_caches() {
         for directive in ["public", "s-maxage", "immutable", "max-age"] {
             assert!(!after.contains(directive), "{control} became {after}");
         }
+        assert_eq!(site.look(&browser).user(), Some("alice"));
+    }
+}
+
+#[test]
+fn a_login_on_an_answer_meant_for_a_cdn_is_kept_from_it() {
+    let site = Site::new();
+    for name in ["CDN-Cache-Control", "Surrogate-Control"] {
+        let browser = site.guest();
+        let reply = ok().with(name, "max-age=600").session("User", "alice");
+        let (_, answer) = site.visit(&browser, post("/login"), reply);
+        assert_eq!((answer.header(name), answer.header("Cache-Control")), (None, Some("no-store")));
         assert_eq!(site.look(&browser).user(), Some("alice"));
     }
 }

@@ -99,6 +99,28 @@ fn what_no_route_serves_is_404() {
     site.backend.saw_nothing();
 }
 
+/// Java servers cut what follows a semicolon off a segment before they look at the path.
+#[test]
+fn a_path_parameter_hides_no_route() {
+    let (rest, admin) = (Backend::start(), Backend::start());
+    let routes = ["path = \"/\"\nupstream = \"rest\"", "path = \"/admin\"\nupstream = \"admin\""];
+    let site = Site::build().another("rest", &rest, "").another("admin", &admin, "").routes(&routes).start();
+    for (target, backend) in [
+        ("/admin;a=b/x", &admin),
+        ("/;/admin/x", &admin),
+        ("/admin;/x", &admin),
+        ("/admin%3bx/y", &admin),
+        ("/administrator;/admin", &rest),
+        ("/x;/admin", &rest),
+    ] {
+        let pending = site.browser().send(get(target));
+        let exchange = backend.next();
+        assert_eq!(exchange.target(), target, "it goes upstream as it came");
+        exchange.reply(ok());
+        assert_eq!(pending.answer().status(), 200);
+    }
+}
+
 #[test]
 fn servers_are_asked_in_turn() {
     let (one, two) = (Backend::start(), Backend::start());
@@ -229,6 +251,16 @@ fn connect_opens_no_tunnel() {
     let site = Site::new();
     let answer = site.browser().send_raw(b"CONNECT localhost:22 HTTP/1.1\r\nHost: localhost:22\r\n\r\n").next_answer();
     assert!((400..500).contains(&answer.status()), "{}", answer.text_head());
+    site.backend.saw_nothing();
+}
+
+/// The upstream's answer to it would show the client what the upstream is told (RFC 9110 section 9.3.8).
+#[test]
+fn trace_reaches_no_upstream() {
+    let site = Site::new();
+    let browser = site.login("alice");
+    assert_eq!(browser.send(request("TRACE", "/")).answer().status(), 405);
+    assert_eq!(site.http2().send("TRACE", "/", &[]).answer().status, 405);
     site.backend.saw_nothing();
 }
 
@@ -373,6 +405,62 @@ fn a_request_body_arrives_before_it_is_complete() {
     exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     exchange.keep();
     assert_eq!(pending.answer().status(), 200);
+}
+
+#[test]
+fn a_get_keeps_its_body() {
+    let site = Site::new();
+    let mut pending = site.browser().send(get("/_search").with("Transfer-Encoding", "chunked"));
+    pending.write(&chunk(b"query"));
+    pending.write(b"0\r\n\r\n");
+    let mut exchange = site.backend.next();
+    assert_eq!(exchange.body().bytes, b"query");
+    exchange.reply(ok());
+    assert_eq!(pending.answer().status(), 200);
+    let pending = site.browser().send(get("/_search").body("query"));
+    let mut exchange = site.backend.next();
+    assert_eq!(exchange.header("Content-Length"), Some("5"));
+    assert_eq!(exchange.body().bytes, b"query");
+    exchange.reply(ok());
+    assert_eq!(pending.answer().status(), 200);
+    let client = site.http2();
+    let pending = client.send_with("GET", "/_search", &[], "query", None);
+    let mut exchange = site.backend.next();
+    assert_eq!(exchange.body().bytes, b"query");
+    exchange.reply(ok());
+    assert_eq!(pending.answer().status, 200);
+}
+
+/// RFC 9112 section 6.3: with both, the transfer coding alone tells where a message ends.
+#[test]
+fn a_length_beside_a_transfer_coding_is_void() {
+    let site = Site::new();
+    let pending = site.browser().send(get("/"));
+    let mut exchange = site.backend.next();
+    exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n");
+    exchange.write(&chunk(b"hello"));
+    exchange.write(b"0\r\n\r\n");
+    exchange.keep();
+    let answer = pending.answer();
+    assert_eq!((answer.text().as_str(), answer.complete), ("hello", true), "{}", answer.text_head());
+    assert_ne!(answer.header("Content-Length"), Some("3"));
+}
+
+#[test]
+fn a_transfer_coding_other_than_chunked_is_passed_on_in_neither_direction() {
+    let site = Site::new();
+    for coding in ["gzip, chunked", "identity, chunked"] {
+        let mut pending = site.browser().send(request("POST", "/").with("Transfer-Encoding", coding));
+        pending.write(&chunk(b"zzz"));
+        pending.write(b"0\r\n\r\n");
+        assert_eq!(pending.head().status(), 501, "{coding}: RFC 9112 section 6.1");
+        site.backend.saw_nothing();
+
+        let pending = site.browser().send(post("/"));
+        let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n3\r\nzzz\r\n0\r\n\r\n");
+        site.backend.next().respond_and_close(head.as_bytes());
+        assert_eq!(pending.answer().status(), 502, "{coding}");
+    }
 }
 
 #[test]
@@ -694,6 +782,27 @@ fn a_connection_is_not_shared_before_its_answer_is_complete() {
     assert_eq!(second.answer().status(), 200);
     one.write(b"world");
     first.until(b"world");
+}
+
+#[test]
+fn unfinished_uploads_do_not_take_the_places_of_idle_connections() {
+    let site = Site::build().listen("workers = 1").upstream("max_idle = 2").start();
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut pending = site.browser().send(request("POST", "/up").with("Content-Length", "1000"));
+        pending.write(b"x");
+        let mut exchange = site.backend.next();
+        exchange.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno");
+        assert_eq!(pending.head().status(), 401);
+        pending.until(b"no");
+        held.push((pending, exchange));
+    }
+    let (before, browser) = (site.backend.connections(), site.browser());
+    for _ in 0..10 {
+        site.look(&browser);
+    }
+    let made = site.backend.connections() - before;
+    assert!(made <= 2, "{made} connections for ten requests in a row");
 }
 
 #[test]

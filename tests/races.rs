@@ -19,6 +19,19 @@ fn begin(site: &Site, browser: &Browser, request: Request) -> (Pending, Exchange
     (pending, site.backend.next())
 }
 
+/// Begins a slow request, and lets its ticket be renewed meanwhile, until the old one opens nothing any more. The browser
+/// holds the new ticket.
+fn begin_before_a_renewal(site: &Site, browser: &Browser, request: Request) -> (Pending, Exchange) {
+    site.wait(RENEWAL_DUE);
+    let old = browser.copy();
+    let slow = begin(site, &old, request);
+    site.look(browser);
+    site.look(browser);
+    site.wait(11);
+    site.look(&old.copy()).assert_stranger();
+    slow
+}
+
 #[test]
 fn two_parallel_writes_are_both_kept() {
     let site = Site::new();
@@ -55,6 +68,19 @@ fn a_write_survives_a_slower_read() {
     read.reply(ok());
     let answer = reading.answer();
     assert_eq!(answer.sid(), None, "an unchanged session needs no cookie: {}", answer.text_head());
+    assert_eq!(site.look(&browser).data(), Some(json!({"cart": ["apple"]})));
+}
+
+#[test]
+fn a_write_survives_a_slower_read_with_an_expired_ticket() {
+    let site = Site::new();
+    let browser = site.login("alice");
+    site.wait(31 * 60);
+    let (reading, read) = begin(&site, &browser, get("/slow"));
+    site.patch(&browser, r#"{"cart":["apple"]}"#);
+    read.reply(ok());
+    let late = reading.answer();
+    assert_eq!(late.sid(), None, "a late guest's cookie must not overwrite the session's: {}", late.text_head());
     assert_eq!(site.look(&browser).data(), Some(json!({"cart": ["apple"]})));
 }
 
@@ -133,6 +159,17 @@ fn logout_through_the_old_ticket_of_a_renewal_ends_the_renewed_session() {
     assert!(leaving.answer().deletes_sid());
     site.look(&renewed).assert_stranger();
     site.look(&old).assert_no_session();
+}
+
+#[test]
+fn a_logout_let_in_before_a_renewal_ends_the_session_however_slow() {
+    let site = patient();
+    let browser = site.login("alice");
+    let (leaving, logout) = begin_before_a_renewal(&site, &browser, post("/logout"));
+    assert_eq!(site.look(&browser).user(), Some("alice"));
+    logout.reply(ok().session("End", "this"));
+    assert!(leaving.answer().deletes_sid());
+    site.look(&browser).assert_stranger();
 }
 
 #[test]
@@ -385,6 +422,19 @@ fn parallel_first_writes_of_one_guest_meet_in_one_session() {
     assert_eq!(site.look(&browser).data(), Some(all));
 }
 
+/// The session of the lost answer has become somebody's, for all that is known: it is not joined any more.
+#[test]
+fn a_guest_whose_first_answer_was_lost_can_still_write() {
+    let site = Site::new();
+    let browser = site.guest();
+    let (pending, write) = begin(&site, &browser, post("/cart"));
+    write.reply(ok().session("Patch", r#"{"cart":["apple"]}"#));
+    let lost = pending.lose().ticket();
+    site.wait(600);
+    assert_ne!(site.patch(&browser, r#"{"cart":["pear"]}"#).ticket().secret, lost.secret);
+    assert_eq!(site.look(&browser).data(), Some(json!({"cart": ["pear"]})));
+}
+
 #[test]
 fn parallel_requests_all_get_the_same_renewed_ticket() {
     let site = patient();
@@ -558,7 +608,6 @@ fn a_slow_write_after_expiry_gives_birth_to_another_session() {
 }
 
 #[test]
-
 fn a_write_so_late_that_a_logout_may_be_forgotten_is_dropped() {
     let site = Site::new();
     let browser = site.login("alice");
@@ -566,6 +615,21 @@ fn a_write_so_late_that_a_logout_may_be_forgotten_is_dropped() {
     site.wait(31 * 60);
     write.reply(ok().session("Patch", r#"{"late":true}"#));
     assert_eq!(writing.answer().sid(), None);
+}
+
+#[test]
+fn logout_and_login_beat_a_write_that_comes_when_the_logout_is_forgotten() {
+    let site = Site::new();
+    let browser = site.login("alice");
+    let (writing, write) = begin(&site, &browser, post("/slow"));
+    site.logout(&browser);
+    site.login_as(&browser, "alice");
+    site.wait(20 * 60);
+    write.reply(ok().session("Patch", r#"{"late":true}"#));
+    assert_eq!(writing.answer().sid(), None, "a late session's cookie must not overwrite the login's");
+    let seen = site.look(&browser);
+    assert_eq!((seen.user(), seen.data()), (Some("alice"), Some(json!({}))));
+    assert_eq!(site.metric("session_gateway_sessions_live", &[]), 1, "nothing is born of it");
 }
 
 #[test]
@@ -584,6 +648,18 @@ fn a_change_of_privilege_through_the_old_ticket_of_a_renewal_kills_the_renewed_o
         let seen = site.look(&browser);
         assert_eq!((seen.user(), seen.data()), (Some("alice"), Some(json!({"a": 1}))));
         site.look(&renewed).assert_stranger();
+    }
+}
+
+#[test]
+fn a_change_of_privilege_let_in_before_a_renewal_kills_the_renewed_ticket_however_slow() {
+    for reply in [ok().session("User", "bob"), ok().session("User", "alice"), ok().session("Renew", "true")] {
+        let site = patient();
+        let browser = site.login("alice");
+        let (pending, exchange) = begin_before_a_renewal(&site, &browser, post("/sudo"));
+        exchange.reply(reply.clone());
+        assert_eq!(pending.answer().ticket().kind, Ticket::SESSION, "{reply:?}");
+        site.look(&browser).assert_stranger();
     }
 }
 

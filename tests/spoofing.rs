@@ -181,6 +181,26 @@ fn client_cannot_forge_identity_in_a_trailer_over_http2() {
     }
 }
 
+/// A recipient may merge trailers into the header (RFC 9110 section 6.5.1).
+#[test]
+fn client_cannot_bring_a_cookie_an_address_or_a_host_in_a_trailer() {
+    let site = Site::new();
+    let named = ["Cookie", "X-Forwarded-For", "x_forwarded_proto", "Forwarded", "Host", "Authorization"];
+    let trailers = named.map(|name| format!("{name}: mallory\r\n")).concat();
+    let mut pending = site.browser().send(
+        request("POST", "/")
+            .with("Transfer-Encoding", "chunked")
+            .with("TE", "trailers")
+            .with("Trailer", &format!("{}, X-Checksum", named.join(", "))),
+    );
+    pending.write(format!("1\r\na\r\n0\r\n{trailers}X-Checksum: 1\r\n\r\n").as_bytes());
+    let mut exchange = site.backend.next();
+    let passed = exchange.trailers();
+    assert!(passed.0.iter().all(|(name, _)| name.eq_ignore_ascii_case("X-Checksum")), "{passed:?}");
+    exchange.reply(ok());
+    assert_eq!(pending.answer().status(), 200);
+}
+
 #[test]
 fn client_cannot_name_identity_headers_as_hop_by_hop() {
     let site = Site::new();

@@ -1,6 +1,6 @@
 //! What a store promises, asked of it directly.
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use session_gateway::session::lifetime::Limits;
@@ -250,6 +250,41 @@ fn a_sweep_drops_what_has_expired_and_nothing_else() {
     });
 }
 
+#[test]
+fn guests_that_leave_do_not_fill_the_memory() {
+    block_on(async {
+        let (store, until) = (store(5, 1 << 20), UnixTime(NOW.0 + 60));
+        for _ in 0..40 {
+            assert!(matches!(store.end(&key(), true, until, NOW).await, Ok(Ended::Nothing)));
+            assert_eq!(store.bar(&key(), until, NOW).await, Ok(Replaced::Done));
+        }
+        assert_eq!(memory(&store).stats().entries, 5);
+        for _ in 0..5 {
+            born(&store, &key(), NOW).await;
+        }
+        assert_eq!(memory(&store).stats().live, 5, "what is dead takes no session's place");
+        memory(&store).sweep(until);
+        assert_eq!(memory(&store).stats().entries, 5);
+        store.end(&key(), true, UnixTime(until.0 + 60), until).await.expect("memory does not fail");
+        assert_eq!(memory(&store).stats().entries, 6, "once the dead are forgotten there is room for others");
+    });
+}
+
+#[test]
+fn a_session_moves_over_nothing_that_is_there() {
+    block_on(async {
+        let (store, old, new) = (store(10, 1 << 20), key(), key());
+        born(&store, &old, NOW).await;
+        store.insert(&new, of("bob", new, NOW)).await.expect("there is room");
+        let leave = Entry::Superseded { until: UnixTime(NOW.0 + 60) };
+        let step = Replace { old: &old, seen: Some(0), leave, new: &new, session: of("alice", new, NOW) };
+        assert_eq!(store.replace(step, NOW).await, Ok(Replaced::Taken));
+        assert_eq!(data(&store, &old, NOW).await.as_deref(), Some(r#"{"a":1}"#));
+        assert_eq!(store.by_user("bob", NOW).await.expect("memory does not fail").len(), 1);
+        assert_eq!(memory(&store).stats().live, 2);
+    });
+}
+
 /// Eight threads write to one session, one moves it about as renewals do, all at once.
 #[test]
 fn parallel_edits_survive_while_the_session_moves() {
@@ -296,4 +331,34 @@ fn parallel_edits_survive_while_the_session_moves() {
     let keys: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).expect("data is an object");
     assert_eq!(keys.len(), 1 + 8 * 200);
     assert_eq!(memory(&store).stats().live, 1);
+}
+
+/// An edit meets a move again and again; either comes first, and some moves have to be undone.
+#[test]
+fn a_session_is_found_by_its_id_whether_its_move_is_done_or_undone() {
+    let (store, rounds) = (store(10, 1 << 20), 5000);
+    for _ in 0..rounds {
+        let (first, second, third) = (key(), key(), key());
+        let session = of("alice", first, NOW);
+        let id = session.id;
+        // It was moved once before, so that its id does not tell where it is.
+        block_on(store.insert(&second, session.clone())).expect("there is room");
+        let start = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let leave = Entry::Superseded { until: UnixTime(NOW.0 + 60) };
+                let step = Replace { old: &second, seen: Some(0), leave, new: &third, session: session.clone() };
+                start.wait();
+                block_on(store.replace(step, NOW)).expect("memory does not fail")
+            });
+            let edit = patch(r#"{"a":1}"#);
+            start.wait();
+            block_on(store.edit(&second, &edit, NO_BIRTH, NOW)).expect("memory does not fail");
+        });
+        let (at, _) = block_on(store.by_id(&id, NOW)).expect("memory does not fail").expect("it is live");
+        assert!(at == second || at == third);
+        block_on(store.end(&at, false, NOW, NOW)).expect("memory does not fail");
+        assert_eq!(memory(&store).stats().live, 0);
+        memory(&store).sweep(UnixTime(NOW.0 + 60));
+    }
 }
