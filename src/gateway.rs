@@ -4,7 +4,7 @@ mod worker;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -17,7 +17,6 @@ use zeroize::Zeroizing;
 use crate::admin::{self, Admin, Exposition};
 use crate::config::Config;
 use crate::listener::{self, Edge, Limits, Slots, Stop};
-use crate::metrics::Counter;
 use crate::proxy::{self, Clock};
 use crate::session::KeyRing;
 use crate::session::keys::KeyError;
@@ -114,7 +113,7 @@ impl Gateway {
         let mut https = Bound::new(config.listen.https, count)?;
         let mut admin = Bound::new(config.admin.as_ref().map(|admin| admin.listen), 1)?;
 
-        let lost_lines = Arc::new(Counter::default());
+        let lost_lines = Arc::new(AtomicU64::new(0));
         let access =
             AccessWriter::start(&config.log, Arc::clone(&lost_lines)).context("cannot start the access log")?;
         let stop = Stop::new();

@@ -2,12 +2,12 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::metrics::Counter;
 use crate::proxy::access::{AccessLog, Form};
 
 /// What is logged, and how.
@@ -47,13 +47,13 @@ const MOST_WAITING: usize = 64;
 pub struct AccessWriter {
     form: Form,
     lines: SyncSender<String>,
-    dropped: Arc<Counter>,
+    dropped: Arc<AtomicU64>,
     thread: JoinHandle<()>,
 }
 
 impl AccessWriter {
     /// Starts it, where access lines are wanted.
-    pub fn start(settings: &Settings, dropped: Arc<Counter>) -> std::io::Result<Option<Self>> {
+    pub fn start(settings: &Settings, dropped: Arc<AtomicU64>) -> std::io::Result<Option<Self>> {
         let form = match settings.access {
             Access::Off => return Ok(None),
             Access::Text => Form::Text,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -39,7 +40,7 @@ impl Exposition {
         store: Arc<Store>,
         ring: Arc<KeyRing>,
         settings: &proxy::Settings,
-        lost_lines: Arc<Counter>,
+        lost_lines: Arc<AtomicU64>,
     ) -> Self {
         let routes = settings.routes.iter().map(proxy::route::Settings::label).chain(["none".to_owned()]).collect();
         let upstreams = settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
@@ -66,7 +67,7 @@ struct Sum {
     ring: Arc<KeyRing>,
     routes: Vec<String>,
     upstreams: Vec<String>,
-    lost_lines: Arc<Counter>,
+    lost_lines: Arc<AtomicU64>,
 }
 
 impl Collector for Sum {
@@ -233,7 +234,7 @@ impl Sum {
             encoder,
             "access_lines_lost",
             "Access lines dropped because they could not be written in time",
-            self.lost_lines.get(),
+            self.lost_lines.load(Ordering::Relaxed),
         )
     }
 

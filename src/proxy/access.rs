@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
@@ -62,15 +63,15 @@ pub struct AccessLog {
     form: Form,
     lines: RefCell<String>,
     writer: SyncSender<String>,
-    /// Lines that were lost because the writer could not keep up.
-    pub dropped: Arc<Counter>,
+    /// Lines that were lost because the writer could not keep up; all workers count in one place, for it is rare.
+    dropped: Arc<AtomicU64>,
     /// Text of the current second, which most lines share.
     second: RefCell<(u64, String)>,
 }
 
 impl AccessLog {
     /// Lines go to `writer` in batches; where it cannot keep up they are dropped and counted, and no request waits.
-    pub fn new(form: Form, writer: SyncSender<String>, dropped: Arc<Counter>) -> Self {
+    pub fn new(form: Form, writer: SyncSender<String>, dropped: Arc<AtomicU64>) -> Self {
         Self { form, lines: RefCell::default(), writer, dropped, second: RefCell::default() }
     }
 
@@ -83,7 +84,8 @@ impl AccessLog {
         if let Err(std::sync::mpsc::TrySendError::Full(lines) | std::sync::mpsc::TrySendError::Disconnected(lines)) =
             self.writer.try_send(lines)
         {
-            self.dropped.add(lines.bytes().filter(|byte| *byte == b'\n').count() as u64);
+            let lost = lines.bytes().filter(|byte| *byte == b'\n').count() as u64;
+            self.dropped.fetch_add(lost, Ordering::Relaxed);
         }
     }
 

@@ -1,12 +1,13 @@
 //! What caches are told, and what a response that they may keep cannot carry.
 
-use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, VARY};
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, REFERER, VARY};
 use http::{HeaderMap, Method, StatusCode, request};
 
 use crate::proxy::cookies::SameSite;
 use crate::sessions::Answer;
 
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
 
 /// Whether a request's browser sent the cookie of ours that it may have.
@@ -15,14 +16,14 @@ const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control
 /// follows another site's link; and yet it takes a cookie from the answer to that (RFC 6265bis section 5.7). A fresh
 /// guest's ticket would then overwrite the session of somebody who comes back from a payment page.
 pub fn unasked(head: &request::Parts, same_site: SameSite) -> Answer {
-    let site = head.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    let site = head.headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
     let safe = head.method == Method::GET || head.method == Method::HEAD;
     let sent = match (same_site, site) {
         (SameSite::None, _) | (_, Some(b"same-origin" | b"same-site" | b"none")) => true,
         // Older browsers, and everything that is no browser, do not say where a request comes from.
         (SameSite::Lax, _) => safe,
         (SameSite::Strict, Some(_)) => false,
-        (SameSite::Strict, None) => safe && !head.headers.contains_key("referer"),
+        (SameSite::Strict, None) => safe && !head.headers.contains_key(REFERER),
     };
     if sent { Answer::Private } else { Answer::CookieWithheld }
 }

@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::Names;
 use crate::proxy::upstream::Trust;
-use crate::session::{Change, End, Lifetimes, Malformed, Patch, change};
+use crate::session::{Change, End, Lifetimes, Malformed, Patch, UnixTime, change};
 use crate::sessions::Visit;
 
 /// Which header of a response could not be followed, and why.
@@ -54,8 +54,22 @@ pub fn identify(headers: &mut HeaderMap, names: &Names, visit: &Visit, lifetimes
     } else if let Ok(data) = HeaderValue::from_str(data) {
         headers.insert(&names.data, data);
     }
-    headers.insert(&names.created, session.created.0.into());
-    headers.insert(&names.expires, lifetimes.expiry(session).0.into());
+    headers.insert(&names.created, seconds(session.created));
+    headers.insert(&names.expires, seconds(lifetimes.expiry(session)));
+}
+
+/// A time in decimal digits; `HeaderValue::from(u64)` allocates three times for it.
+fn seconds(time: UnixTime) -> HeaderValue {
+    let mut text = [0; 20];
+    let (mut at, mut left) = (text.len(), time.0);
+    loop {
+        at -= 1;
+        text[at] = b'0' + u8::try_from(left % 10).expect("one digit");
+        left /= 10;
+        if left == 0 {
+            return HeaderValue::from_bytes(&text[at..]).expect("digits are a header value");
+        }
+    }
 }
 
 /// Takes every session header out of a response, and reads those that its upstream is trusted with.
@@ -115,4 +129,16 @@ fn read(change: &mut Change, header: &HeaderName, value: &[u8], names: &Names) -
         return Err(Malformed::Unknown);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_decimal() {
+        for time in [0, 7, 10, 1_800_000_000, u64::MAX] {
+            assert_eq!(seconds(UnixTime(time)), time.to_string().as_str());
+        }
+    }
 }
