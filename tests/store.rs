@@ -1,10 +1,11 @@
 //! What a store promises, asked of it directly.
 
-use std::sync::{Arc, Barrier};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use session_gateway::session::lifetime::Limits;
-use session_gateway::session::{Edit, Entry, Lifetimes, Patch, Secret, Session, StoreKey, UnixTime};
+use session_gateway::session::{Edit, Entry, Lifetimes, Patch, PublicId, Secret, Session, StoreKey, UnixTime};
 use session_gateway::store::{EditRules, Edited, Ended, Error, Memory, Replace, Replaced, Store, memory};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -291,7 +292,7 @@ fn parallel_edits_survive_while_the_session_moves() {
     let store = Arc::new(store(10, 1 << 20));
     let first = key();
     block_on(born(&store, &first, NOW));
-    let place = Arc::new(std::sync::Mutex::new(first));
+    let place = Arc::new(Mutex::new(first));
     std::thread::scope(|scope| {
         for writer in 0..8 {
             let (store, place) = (Arc::clone(&store), Arc::clone(&place));
@@ -333,32 +334,44 @@ fn parallel_edits_survive_while_the_session_moves() {
     assert_eq!(memory(&store).stats().live, 1);
 }
 
-/// An edit meets a move again and again; either comes first, and some moves have to be undone.
+/// Edits meet moves all the time: some come between a move's two steps, and the move is undone.
 #[test]
 fn a_session_is_found_by_its_id_whether_its_move_is_done_or_undone() {
-    let (store, rounds) = (store(10, 1 << 20), 5000);
-    for _ in 0..rounds {
-        let (first, second, third) = (key(), key(), key());
-        let session = of("alice", first, NOW);
-        let id = session.id;
-        // It was moved once before, so that its id does not tell where it is.
-        block_on(store.insert(&second, session.clone())).expect("there is room");
-        let start = Barrier::new(2);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let leave = Entry::Superseded { until: UnixTime(NOW.0 + 60) };
-                let step = Replace { old: &second, seen: Some(0), leave, new: &third, session: session.clone() };
-                start.wait();
-                block_on(store.replace(step, NOW)).expect("memory does not fail")
+    let (store, first) = (store(10, 1 << 20), key());
+    let id = PublicId::from(first);
+    let place = Mutex::new(first);
+    let done = AtomicBool::new(false);
+    block_on(store.insert(&first, of("alice", first, NOW))).expect("there is room");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            block_on(async {
+                let edit = patch(r#"{"a":1}"#);
+                while !done.load(Ordering::Relaxed) {
+                    let at = *place.lock().expect("nobody panics");
+                    store.edit(&at, &edit, NO_BIRTH, NOW).await.expect("memory does not fail");
+                }
             });
-            let edit = patch(r#"{"a":1}"#);
-            start.wait();
-            block_on(store.edit(&second, &edit, NO_BIRTH, NOW)).expect("memory does not fail");
         });
-        let (at, _) = block_on(store.by_id(&id, NOW)).expect("memory does not fail").expect("it is live");
-        assert!(at == second || at == third);
-        block_on(store.end(&at, false, NOW, NOW)).expect("memory does not fail");
-        assert_eq!(memory(&store).stats().live, 0);
-        memory(&store).sweep(UnixTime(NOW.0 + 60));
-    }
+        block_on(async {
+            for _ in 0..20_000 {
+                let old = *place.lock().expect("nobody panics");
+                let Ok(Some(Entry::Live(session))) = store.load(&old, NOW).await else { panic!("it is live") };
+                let new = key();
+                let leave = Entry::Superseded { until: NOW };
+                let (seen, session) = (Some(session.version), Session::clone(&session));
+                let step = Replace { old: &old, seen, leave, new: &new, session };
+                let at = match store.replace(step, NOW).await {
+                    Ok(Replaced::Done) => new,
+                    Ok(Replaced::Changed) => old,
+                    other => panic!("{other:?}"),
+                };
+                let found = store.by_id(&id, NOW).await.expect("memory does not fail");
+                done.store(found.is_none(), Ordering::Relaxed);
+                assert_eq!(found.map(|(key, _)| key), Some(at));
+                *place.lock().expect("nobody panics") = at;
+            }
+        });
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(memory(&store).stats().live, 1);
 }
