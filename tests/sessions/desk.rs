@@ -74,7 +74,7 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new() -> Self {
-        Self::with_room_for(1000)
+        Self::with_room_for(100_000)
     }
 
     pub(crate) fn with_room_for(max_sessions: usize) -> Self {

@@ -1,6 +1,6 @@
 //! Sessions seen from outside while they are being renewed.
 
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use session_gateway::session::{Kind, PublicId, Session, UnixTime};
@@ -81,34 +81,68 @@ fn a_revocation_by_user_ends_a_session_in_the_middle_of_its_move() {
     assert_eq!(desk.live(), 0);
 }
 
-/// Renewals and revocations meet in every order, again and again.
-#[test]
-fn no_revocation_misses_a_session_because_it_is_being_renewed() {
-    let (desk, now, rounds) = (Desk::new(), at(RENEWAL_DUE), 4000);
+/// Calls `renew` for each of `rounds` in one thread and `revoke` in another, in the same moment but for a little while that
+/// differs from round to round; `prepare` before both, `check` after both.
+fn collide<T: Sync>(
+    rounds: usize,
+    prepare: impl Fn() -> T,
+    renew: impl Fn(&T) + Sync,
+    revoke: impl Fn(&T),
+    check: impl Fn(&T),
+) {
     for round in 0..rounds {
-        let old = desk.login("alice", START);
-        let id = PublicId::from(desk.key(&old));
-        let visit = desk.visit(&old, now);
-        let start = Barrier::new(2);
+        let prepared = prepare();
+        let ready = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
-                start.wait();
-                desk.commit(&visit, &nothing(), now)
+                ready.store(true, Ordering::Release);
+                renew(&prepared);
             });
-            start.wait();
-            for _ in 0..round % 64 {
+            while !ready.load(Ordering::Acquire) {
                 std::hint::spin_loop();
             }
-            if round % 2 == 0 {
-                // In the middle of its move it stands in two places.
-                assert!(matches!(ready(desk.sessions.revoke_user("alice", now)), Ok(1 | 2)), "round {round}");
-            } else {
-                assert_eq!(ready(desk.sessions.revoke(&id, now)), Ok(true), "round {round}");
+            for _ in 0..round % 256 {
+                std::hint::spin_loop();
             }
+            revoke(&prepared);
         });
-        assert_eq!(desk.live(), 0, "round {round}");
-        desk.sweep(at(2 * RENEWAL_DUE));
+        check(&prepared);
     }
+}
+
+#[test]
+fn no_revocation_by_id_misses_a_session_because_it_is_being_renewed() {
+    let (desk, now) = (Desk::new(), at(RENEWAL_DUE));
+    let visit = || desk.visit(&desk.login("alice", START), now);
+    collide(
+        5000,
+        visit,
+        |visit| assert_ne!(desk.commit(visit, &nothing(), now), Cookie::Clear),
+        |visit| assert_eq!(ready(desk.sessions.revoke(visit.id(), now)), Ok(true)),
+        |_| assert_eq!(desk.live(), 0),
+    );
+}
+
+/// They are so many that some are renewed between the look into the index and the look at them.
+#[test]
+fn no_revocation_by_user_misses_a_session_because_it_is_being_renewed() {
+    let (desk, now) = (Desk::new(), at(RENEWAL_DUE));
+    let visits = || (0..100).map(|_| desk.visit(&desk.login("alice", START), now)).collect::<Vec<_>>();
+    collide(
+        200,
+        visits,
+        |visits| {
+            for visit in visits {
+                assert_ne!(desk.commit(visit, &nothing(), now), Cookie::Clear);
+            }
+        },
+        |visits| {
+            // In the middle of its move a session stands in two places.
+            let ended = ready(desk.sessions.revoke_user("alice", now)).expect("memory does not fail");
+            assert!(ended >= visits.len() as u64, "{ended}");
+        },
+        |_| assert_eq!(desk.live(), 0),
+    );
 }
 
 /// A guest's ticket that two hold, one of whom planted it.
