@@ -6,15 +6,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 /// What a connection is told by its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +52,8 @@ pub(super) struct Pulse {
     stalled: Cell<u32>,
     /// Whether the socket took no more when it was last written to.
     blocked: Cell<bool>,
+    /// Whether it is being closed, which has a deadline of its own.
+    lingering: Cell<bool>,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
     /// Where `Connections` keeps it.
@@ -67,6 +72,7 @@ impl Pulse {
             active: Cell::new(0),
             stalled: Cell::new(0),
             blocked: Cell::new(false),
+            lingering: Cell::new(false),
             order: Cell::new(Order::Serve),
             waker: RefCell::new(None),
             place: Cell::new(0),
@@ -81,6 +87,7 @@ impl Pulse {
 
     pub(super) fn doing(&self) -> Doing {
         match self.active.get() {
+            _ if self.lingering.get() => Doing::Work,
             0 if self.blocked.get() => Doing::Waiting,
             0 => Doing::Nothing,
             active if active == self.stalled.get() => Doing::Waiting,
@@ -240,14 +247,30 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
 pub(super) struct Io<S> {
     stream: TokioIo<S>,
     pulse: Rc<Pulse>,
+    /// Set once our end is closed and the client's is waited for.
+    lingering: Option<Lingering>,
 }
+
+/// A close that waits for the client. What a client is still sending when its connection is closed makes the system reset
+/// it, and the answer that the client has not read yet, a refusal of that very upload, is lost with it (RFC 9112 section
+/// 9.6).
+#[derive(Debug)]
+struct Lingering {
+    deadline: Pin<Box<Sleep>>,
+    left: usize,
+}
+
+/// How long a client has to read its answer and close.
+const LINGER: Duration = Duration::from_secs(1);
+/// How much of what it still sends is thrown away before it has had warning enough.
+const LINGERING_BYTES: usize = 1024 * 1024;
 
 /// No write up to this size counts: pings and settings would keep an HTTP/2 connection without streams alive for ever.
 const CONTROL_FRAMES: usize = 64;
 
 impl<S> Io<S> {
     pub(super) fn new(stream: S, pulse: &Rc<Pulse>) -> Self {
-        Self { stream: TokioIo::new(stream), pulse: Rc::clone(pulse) }
+        Self { stream: TokioIo::new(stream), pulse: Rc::clone(pulse), lingering: None }
     }
 
     fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -259,13 +282,28 @@ impl<S> Io<S> {
     }
 }
 
+impl Lingering {
+    /// Reads on, to nobody, until the client has closed.
+    fn poll<S: AsyncRead + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [const { MaybeUninit::uninit() }; 4096];
+        while self.left > 0 && self.deadline.as_mut().poll(cx).is_pending() {
+            let mut buf = ReadBuf::uninit(&mut bytes);
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => self.left = self.left.saturating_sub(buf.filled().len()),
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
 impl<S: AsyncRead + Unpin> Read for Io<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> Write for Io<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Write for Io<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.written(written)
@@ -276,7 +314,23 @@ impl<S: AsyncWrite + Unpin> Write for Io<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        let mut lingering = if let Some(lingering) = this.lingering.take() {
+            lingering
+        } else {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            // A connection that is told to finish had no request on its way.
+            if this.pulse.order.get() > Order::Serve {
+                return Poll::Ready(Ok(()));
+            }
+            this.pulse.lingering.set(true);
+            Lingering { deadline: Box::pin(tokio::time::sleep(LINGER)), left: LINGERING_BYTES }
+        };
+        let closed = lingering.poll(this.stream.inner_mut(), cx);
+        if closed.is_pending() {
+            this.lingering = Some(lingering);
+        }
+        closed.map(Ok)
     }
 
     fn is_write_vectored(&self) -> bool {
