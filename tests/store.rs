@@ -1,9 +1,10 @@
 //! What a store promises, asked of it directly.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use session_gateway::session::entry::Renewed;
 use session_gateway::session::lifetime::Limits;
 use session_gateway::session::{Edit, Entry, Lifetimes, Patch, PublicId, Secret, Session, StoreKey, UnixTime};
 use session_gateway::store::{EditRules, Edited, Ended, Error, Memory, Replace, Replaced, Store, memory};
@@ -374,4 +375,45 @@ fn a_session_is_found_by_its_id_whether_its_move_is_done_or_undone() {
         done.store(true, Ordering::Relaxed);
     });
     assert_eq!(memory(&store).stats().live, 1);
+}
+
+/// Somebody looks all the time, and meets a move or two in every look.
+#[test]
+fn a_session_is_found_by_its_id_and_by_its_user_while_renewals_move_it() {
+    let (store, first) = (store(10, 1 << 20), key());
+    let id = PublicId::from(first);
+    let (looks, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    block_on(store.insert(&first, of("alice", first, NOW))).expect("there is room");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            block_on(async {
+                let (mut at, mut looked) = (first, 0);
+                while !done.load(Ordering::Relaxed) {
+                    let Ok(Some(Entry::Live(session))) = store.load(&at, NOW).await else { panic!("it is live") };
+                    let (new, seen) = (key(), Some(session.version));
+                    let renewed = Renewed { to: new, issued_at: NOW, until: UnixTime(NOW.0 + 300) };
+                    let leave = Entry::Renewed(Box::new(renewed));
+                    let step = Replace { old: &at, seen, leave, new: &new, session: Session::clone(&session) };
+                    assert_eq!(store.replace(step, NOW).await, Ok(Replaced::Done));
+                    at = new;
+                    while looks.load(Ordering::Relaxed) == looked && !done.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                    looked = looks.load(Ordering::Relaxed);
+                }
+            });
+        });
+        let missed = block_on(async {
+            let mut missed = (0, 0);
+            for _ in 0..200_000 {
+                missed.0 += u32::from(store.by_id(&id, NOW).await.expect("memory does not fail").is_none());
+                looks.fetch_add(1, Ordering::Relaxed);
+                missed.1 += u32::from(store.by_user("alice", NOW).await.expect("memory does not fail").is_empty());
+                looks.fetch_add(1, Ordering::Relaxed);
+            }
+            missed
+        });
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(missed, (0, 0), "looks by id and by user that found nothing");
+    });
 }
