@@ -79,6 +79,10 @@ pub enum Ended {
     Session(Arc<Session>),
     /// Nothing: the session lives under another key; ask again there.
     Renewed(Renewed),
+    /// Nothing: there was no session, and none will be born under the key.
+    Marked,
+    /// Nothing: the ticket was superseded or ended before.
+    Dead,
     /// Nothing: there was no session.
     Nothing,
 }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 pub const LONGEST_USER: usize = 256;
 
 /// Everything one response asks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Change {
     /// What becomes of the session as it stands.
     pub edit: Edit,
@@ -25,6 +25,18 @@ impl Change {
     /// Whether it asks for nothing.
     pub fn is_empty(&self) -> bool {
         self.edit.is_empty() && self.user.is_none() && !self.renew && self.end.is_none()
+    }
+}
+
+/// Not who logs in: a log may show this.
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change")
+            .field("edit", &self.edit)
+            .field("has_user", &self.user.is_some())
+            .field("renew", &self.renew)
+            .field("end", &self.end)
+            .finish()
     }
 }
 

@@ -125,7 +125,7 @@ impl Sessions {
 
     /// Whether so long has passed since the request came that a ticket which died meanwhile may be forgotten again. That
     /// nothing is stored says nothing then, and nothing is born of it.
-    fn is_late(&self, visit: &Visit, now: UnixTime) -> bool {
+    pub(super) fn is_late(&self, visit: &Visit, now: UnixTime) -> bool {
         now.since(visit.opened_at) >= self.settings.lifetimes.tombstone
     }
 
@@ -233,30 +233,37 @@ impl Sessions {
             Standing::Guest | Standing::Live(_) => {
                 // The others first: if they cannot be ended, this one can try again.
                 if end == End::All {
-                    self.end_others(visit, visit.session().and_then(|session| session.user.as_deref()), now).await?;
+                    self.end_others(visit, None, now).await?;
                 }
                 let mark = matches!(visit.standing, Standing::Guest);
-                let ended = self.end_one(visit.secret.clone(), visit.key, mark, now).await?;
-                if ended {
-                    self.counters.logged_out.increment();
+                match self.end_one(visit.secret.clone(), visit.key, mark, now).await? {
+                    Ended::Session(_) => {
+                        self.counters.logged_out.increment();
+                        Ok(Cookie::Clear)
+                    }
+                    // So late, somebody may have logged in with the ticket and that be forgotten.
+                    Ended::Marked if !self.is_late(visit, now) => Ok(Cookie::Clear),
+                    Ended::Dead => {
+                        self.counters.dropped.increment();
+                        Ok(Cookie::Keep)
+                    }
+                    Ended::Marked | Ended::Nothing | Ended::Renewed(_) => Ok(Cookie::Keep),
                 }
-                Ok(if ended || mark { Cookie::Clear } else { Cookie::Keep })
             }
         }
     }
 
-    async fn end_one(&self, mut secret: Secret, mut key: StoreKey, mark: bool, now: UnixTime) -> Result<bool, Error> {
+    async fn end_one(&self, mut secret: Secret, mut key: StoreKey, mark: bool, now: UnixTime) -> Result<Ended, Error> {
         for _ in 0..MOST_RENEWALS {
             match self.store.end(&key, mark, self.tombstone(now), now).await? {
-                Ended::Session(_) => return Ok(true),
                 Ended::Renewed(renewed) => match self.ring.follow(&secret, &renewed) {
                     Some(next) => (secret, key) = (next, renewed.to),
-                    None => return Ok(false),
+                    None => break,
                 },
-                Ended::Nothing => return Ok(false),
+                ended => return Ok(ended),
             }
         }
-        Ok(false)
+        Ok(Ended::Dead)
     }
 
     /// Ends a user's sessions but for the one at hand, wherever that is now: of `user`, or of who is logged in here.

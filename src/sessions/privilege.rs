@@ -58,6 +58,7 @@ impl Sessions {
             let secret = Secret::random();
             let ticket = match &left {
                 Left::Dead => return Ok(After::Dropped),
+                Left::Ticket(_) if self.is_late(visit, now) => return Ok(After::Dropped),
                 Left::Session(_, old) => {
                     let key = secret.store_key();
                     let session = Session { id: key.into(), issued_at: now, renewed_from: None, ..Session::clone(old) };

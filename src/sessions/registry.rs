@@ -64,7 +64,7 @@ impl Sessions {
             match self.store.end(&key, false, self.tombstone(now), now).await? {
                 Ended::Session(_) => return Ok(true),
                 Ended::Renewed(renewed) => key = renewed.to,
-                Ended::Nothing => return Ok(false),
+                Ended::Marked | Ended::Dead | Ended::Nothing => return Ok(false),
             }
         }
         Ok(false)

@@ -197,8 +197,21 @@ impl Memory {
             return Ok(Replaced::Done);
         }
         drop(slot);
-        if let Slot::Occupied(slot) = self.map.entry(*step.new) {
-            self.vacate(slot);
+        let revoked = match self.map.entry(*step.new) {
+            Slot::Occupied(slot) if live(slot.get()).is_some() => {
+                self.vacate(slot);
+                None
+            }
+            Slot::Occupied(slot) => match slot.get() {
+                Entry::Ended { until } => Some(*until),
+                _ => None,
+            },
+            Slot::Vacant(_) => None,
+        };
+        // It was found and ended under its new key meanwhile: it does not live on under the old one.
+        if let Some(until) = revoked {
+            self.end(step.old, false, until, now);
+            return Ok(Replaced::Changed);
         }
         if let Some(entry) = self.map.get(step.old)
             && let Some(session) = live(&entry)
@@ -227,13 +240,14 @@ impl Memory {
                 Ended::Session(session)
             }
             Some(Entry::Renewed(renewed)) => Ended::Renewed(*renewed),
-            Some(Entry::Superseded { .. } | Entry::Ended { .. }) => Ended::Nothing,
-            None => {
-                if mark && self.may_mark() {
+            Some(Entry::Superseded { .. } | Entry::Ended { .. }) => Ended::Dead,
+            None if mark => {
+                if self.may_mark() {
                     self.put(slot, Entry::Ended { until }, None);
                 }
-                Ended::Nothing
+                Ended::Marked
             }
+            None => Ended::Nothing,
         }
     }
 
