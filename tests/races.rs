@@ -319,6 +319,40 @@ fn login_beats_a_logout_in_flight_with_the_old_ticket() {
 }
 
 #[test]
+fn login_beats_a_logout_in_flight_with_the_guest_ticket() {
+    let site = Site::new();
+    let browser = site.guest();
+    let (leaving, logout) = begin(&site, &browser, post("/logout"));
+    site.login_as(&browser, "alice");
+    logout.reply(ok().session("End", "this"));
+    assert_eq!(leaving.answer().sid(), None, "the late logout must not delete the login's cookie");
+    assert_eq!(site.look(&browser).user(), Some("alice"));
+}
+
+#[test]
+fn login_beats_a_guests_second_logout_in_flight() {
+    let site = Site::new();
+    let browser = site.guest();
+    let (leaving, logout) = begin(&site, &browser, post("/logout"));
+    site.logout(&browser);
+    site.login_as(&browser, "alice");
+    logout.reply(ok().session("End", "this"));
+    assert_eq!(leaving.answer().sid(), None, "the late logout must not delete the login's cookie");
+    assert_eq!(site.look(&browser).user(), Some("alice"));
+}
+
+#[test]
+fn login_beats_a_logout_everywhere_in_flight_with_the_old_ticket() {
+    let site = Site::new();
+    let browser = site.login("alice");
+    let (leaving, logout) = begin(&site, &browser, post("/logout"));
+    site.login_as(&browser, "alice");
+    logout.reply(ok().session("End", "all"));
+    assert_eq!(leaving.answer().sid(), None);
+    assert_eq!(site.look(&browser).user(), Some("alice"), "a change through a superseded ticket is dropped");
+}
+
+#[test]
 fn a_renewal_asked_for_by_the_backend_beats_a_write_in_flight() {
     let site = Site::new();
     let browser = site.login("alice");
@@ -630,6 +664,30 @@ fn logout_and_login_beat_a_write_that_comes_when_the_logout_is_forgotten() {
     let seen = site.look(&browser);
     assert_eq!((seen.user(), seen.data()), (Some("alice"), Some(json!({}))));
     assert_eq!(site.metric("session_gateway_sessions_live", &[]), 1, "nothing is born of it");
+}
+
+#[test]
+fn login_beats_whatever_comes_when_the_logout_before_it_is_forgotten() {
+    let mut beaten = Vec::new();
+    for prepare in [Site::guest as fn(&Site) -> Browser, |site| site.login("alice")] {
+        for reply in [
+            ok().session("Renew", "true"),
+            ok().session("Renew", "true").session("Patch", r#"{"late":true}"#),
+            ok().session("End", "this"),
+        ] {
+            let site = Site::new();
+            let browser = prepare(&site);
+            let (pending, exchange) = begin(&site, &browser, post("/slow"));
+            site.logout(&browser);
+            site.login_as(&browser, "alice");
+            site.wait(20 * 60);
+            exchange.reply(reply.clone());
+            if pending.answer().sid().is_some() || site.look(&browser).user() != Some("alice") {
+                beaten.push(reply);
+            }
+        }
+    }
+    assert!(beaten.is_empty(), "{beaten:#?}");
 }
 
 #[test]

@@ -145,6 +145,33 @@ fn no_revocation_by_user_misses_a_session_because_it_is_being_renewed() {
     );
 }
 
+/// An edit that comes between a move's two steps has it undone; the revocation may have been told where it led.
+#[test]
+fn no_revocation_by_id_is_undone_with_a_move() {
+    let (desk, now) = (Desk::new(), at(RENEWAL_DUE));
+    let visits = || {
+        let ticket = desk.login("alice", START);
+        (desk.visit(&ticket, now), desk.visit(&ticket, now))
+    };
+    let survived = std::cell::Cell::new(0);
+    collide(
+        60_000,
+        visits,
+        |(visit, other)| {
+            thread::scope(|scope| {
+                scope.spawn(|| desk.commit(visit, &nothing(), now));
+                desk.commit(other, &patch(r#"{"a":1}"#), now);
+            });
+        },
+        |(visit, _)| assert_eq!(ready(desk.sessions.revoke(visit.id(), now)), Ok(true)),
+        |(visit, _)| {
+            survived.set(survived.get() + desk.live());
+            ready(desk.sessions.revoke(visit.id(), now)).expect("memory does not fail");
+        },
+    );
+    assert_eq!(survived.get(), 0, "sessions live on after a revocation that said it had ended them");
+}
+
 /// A guest's ticket that two hold, one of whom planted it.
 #[test]
 fn two_sessions_born_of_one_guests_ticket_are_never_renewed_into_one() {

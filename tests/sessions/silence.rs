@@ -117,6 +117,7 @@ fn no_debug_of_a_visit_a_session_or_a_change_shows_whose_it_is_or_what_is_in_it(
     log.debug(&Replace { old: &old, seen: Some(1), leave, new: &new, session: session.clone() });
     log.debug(&session);
     log.debug(&change);
+    log.debug(&log_in(USER));
     let rules = EditRules { birth: None, max_data: 1000 };
     log.debug(&ready(desk.store.edit(&old, &change.edit, rules, START)));
     log.debug(&ready(desk.store.by_user(USER, START)));
