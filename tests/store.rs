@@ -257,7 +257,7 @@ fn guests_that_leave_do_not_fill_the_memory() {
     block_on(async {
         let (store, until) = (store(5, 1 << 20), UnixTime(NOW.0 + 60));
         for _ in 0..40 {
-            assert!(matches!(store.end(&key(), true, until, NOW).await, Ok(Ended::Nothing)));
+            assert!(matches!(store.end(&key(), true, until, NOW).await, Ok(Ended::Marked)));
             assert_eq!(store.bar(&key(), until, NOW).await, Ok(Replaced::Done));
         }
         assert_eq!(memory(&store).stats().entries, 5);

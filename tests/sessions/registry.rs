@@ -115,7 +115,7 @@ fn no_revocation_by_id_misses_a_session_because_it_is_being_renewed() {
     let (desk, now) = (Desk::new(), at(RENEWAL_DUE));
     let visit = || desk.visit(&desk.login("alice", START), now);
     collide(
-        5000,
+        3000,
         visit,
         |visit| assert_ne!(desk.commit(visit, &nothing(), now), Cookie::Clear),
         |visit| assert_eq!(ready(desk.sessions.revoke(visit.id(), now)), Ok(true)),
@@ -155,7 +155,7 @@ fn no_revocation_by_id_is_undone_with_a_move() {
     };
     let survived = std::cell::Cell::new(0);
     collide(
-        60_000,
+        10_000,
         visits,
         |(visit, other)| {
             thread::scope(|scope| {
