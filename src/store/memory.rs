@@ -5,6 +5,7 @@
 //! change under the same entry's lock, always through [`Memory::account`], and are leaves in the order of locks.
 
 mod index;
+mod room;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use foldhash::fast::RandomState;
 use super::{EditRules, Edited, Ended, Error, Replace, Replaced, edited};
 use crate::session::{Edit, Entry, Lifetimes, PublicId, Session, StoreKey, UnixTime};
 use index::Indexes;
+use room::Room;
 
 /// The bounds of the memory store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -293,55 +295,11 @@ impl Memory {
         }
     }
 
-    /// A place for one more session, made by evicting another if need be. No entry may be locked by the caller.
-    fn reserve(&self) -> Result<Room<'_>, Error> {
-        self.fit()?;
-        loop {
-            let live = self.live.load(Ordering::Relaxed);
-            if live >= self.settings.max_sessions {
-                self.evict()?;
-            } else if self.live.compare_exchange_weak(live, live + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-                return Ok(Room(&self.live));
-            }
-        }
-    }
-
-    /// Evicts until what is kept is within its bytes.
-    fn fit(&self) -> Result<(), Error> {
-        while self.bytes.load(Ordering::Relaxed) >= self.settings.max_bytes {
-            self.evict()?;
-        }
-        Ok(())
-    }
-
-    /// The longest idle session without a user goes; sessions with one never do.
-    fn evict(&self) -> Result<(), Error> {
-        let (seen, key) = self.indexes.longest_idle().ok_or(Error::Full)?;
-        if let Slot::Occupied(slot) = self.map.entry(key)
-            && matches!(slot.get(), Entry::Live(session) if session.user.is_none() && session.last_seen == seen)
-            && self.vacate(slot)
-        {
-            self.evicted.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    fn squeeze(&self) -> Room<'_> {
-        self.live.fetch_add(1, Ordering::Relaxed);
-        Room(&self.live)
-    }
-
     fn found(&self, slot: &Slot<'_, StoreKey, Entry>, now: UnixTime) -> Option<Entry> {
         match slot {
             Slot::Occupied(slot) => slot.get().at(now, &self.lifetimes),
             Slot::Vacant(_) => None,
         }
-    }
-
-    /// Whether a key under which nothing is stored may be remembered as dead. A guest's ticket costs nothing to have, so
-    /// that a flood of logouts must not fill the memory; what is not marked then is a first write that overtakes it.
-    fn may_mark(&self) -> bool {
-        self.dead.load(Ordering::Relaxed) < self.settings.max_sessions
     }
 
     /// Changes a live session in place, without a new version.
@@ -399,22 +357,6 @@ impl Memory {
         if before.is_some() && after.is_none() {
             self.live.fetch_sub(1, Ordering::Relaxed);
         }
-    }
-}
-
-/// A place among the live sessions, given back when dropped.
-struct Room<'a>(&'a AtomicUsize);
-
-impl Room<'_> {
-    /// The place is taken by a session.
-    fn take(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Room<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
