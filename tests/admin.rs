@@ -267,6 +267,7 @@ fn metrics_are_openmetrics_text() {
     assert_eq!(answer.status(), 200);
     assert!(answer.header("Content-Type").is_some_and(|kind| kind.contains("openmetrics-text")));
     assert!(answer.text().ends_with("# EOF\n"));
+    assert!(answer.text().contains("_bucket{le=\"+Inf\",route=\"/\"}"), "every histogram ends without a bound");
 }
 
 /// A metric's growth while `act` runs. An exchange is counted when it is over, which its client may know first.
