@@ -194,7 +194,7 @@ impl Setup {
     }
 }
 
-fn roots(certificate: &Path) -> ClientConfig {
+pub fn roots(certificate: &Path) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).expect("a PEM certificate")).expect("a usable root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
