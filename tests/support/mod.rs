@@ -17,6 +17,7 @@ pub mod http2;
 pub mod process;
 pub mod redis;
 pub mod relay;
+pub mod setup;
 pub mod site;
 pub mod wire;
 
@@ -31,7 +32,8 @@ pub use http2::Http2;
 pub use process::Process;
 pub use redis::Redis;
 pub use relay::{Fault, Relay};
-pub use site::{COOKIE, START, Seen, Setup, Site};
+pub use setup::Setup;
+pub use site::{COOKIE, START, Seen, Site};
 pub use wire::{Fields, Head};
 
 /// How long a test waits for anything before it fails.

@@ -22,6 +22,14 @@ pub struct Stored {
     pub ttl: Option<u64>,
 }
 
+impl Stored {
+    /// The value of a hash's field.
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        let mut pairs = self.parts.chunks_exact(2).filter(|_| self.kind == "hash");
+        pairs.find(|pair| pair[0] == name.as_bytes()).map(|pair| &*pair[1])
+    }
+}
+
 impl Dump {
     pub(super) fn read(client: &mut Client) -> Self {
         let mut ask = |words: &[&[u8]]| client.command(words).expect("redis-server answers");
