@@ -161,7 +161,6 @@ impl Setup {
         let Self { cookie, listen, session, anonymous, persistent, store, upstream, trust, upstreams, admin, .. } =
             self;
         let workers = if listen.contains("workers") { "" } else { "workers = 2\n" };
-        let kind = if store.contains("kind = ") { "" } else { "kind = \"memory\"\n" };
         let redirect = if listen.contains("redirect") { "" } else { "redirect = false\n" };
         let routes = self.routes.clone().unwrap_or_else(|| "[[route]]\npath = \"/\"\nupstream = \"app\"\n".to_owned());
         let secure = if cookie.starts_with("__") { "" } else { "secure = false\n" };
@@ -170,7 +169,7 @@ impl Setup {
              [tls]\ncertificate = \"dev.crt\"\nprivate_key = \"dev.key\"\n\
              [session]\ncookie = {cookie:?}\n{secure}keys = [{keys}]\n{session}\n\
              [session.anonymous]\n{anonymous}\n[session.persistent]\n{persistent}\n\
-             [store]\n{kind}{store}\n\
+             [store]\n{store}\n\
              [upstream.app]\nservers = [{servers}]\ntrust = {trust:?}\n{upstream}\n{upstreams}\n\
              {routes}\n[admin]\nlisten = \"127.0.0.1:0\"\n{admin}\n[log]\naccess = \"off\"\n",
             keys = names.join(", "),
