@@ -199,3 +199,17 @@ fn a_relay_hangs_up_and_refuses() {
     relay.heal();
     assert_eq!(ping(&mut dial(relay.port()).expect("a connection")).expect("a reply"), "+PONG\r\n");
 }
+
+#[test]
+fn a_relay_holds_replies_and_hands_them_over_in_one_piece() {
+    let (_redis, relay, mut stream) = through_a_relay();
+    let before = relay.replied();
+    relay.suffer(Fault::HeldReplies);
+    for count in [7, 14] {
+        stream.write_all(b"PING\r\n").expect("a socket");
+        eventually("the server has answered", || (relay.replied() == before + count).then_some(()));
+    }
+    relay.heal();
+    let mut both = [0; 14];
+    assert_eq!(stream.read(&mut both).expect("two replies"), 14);
+}

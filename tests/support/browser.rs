@@ -48,6 +48,7 @@ impl Door {
 }
 
 /// Ways to gateways that are as good as each other, taken in turn.
+#[derive(Clone)]
 pub struct Doors {
     doors: RefCell<Vec<Door>>,
     turn: Cell<usize>,

@@ -14,6 +14,8 @@
 pub mod backend;
 pub mod browser;
 pub mod http2;
+pub mod load;
+pub mod mirror;
 pub mod process;
 pub mod redis;
 pub mod relay;
@@ -29,6 +31,8 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 pub use backend::{Backend, Exchange, Reply, ok, status};
 pub use browser::{Answer, Browser, Pending, Request, SetCookie, Ticket, get, post, request};
 pub use http2::Http2;
+pub use load::Load;
+pub use mirror::Mirror;
 pub use process::Process;
 pub use redis::Redis;
 pub use relay::{Fault, Relay};

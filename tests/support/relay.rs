@@ -19,6 +19,8 @@ pub enum Fault {
     Latency(Duration),
     /// Connections are accepted and stay open, and nothing passes.
     Silence,
+    /// Requests pass, and replies wait for the end of the fault. Those of a connection then come in one packet.
+    HeldReplies,
     /// A connection ends after so many bytes of replies, counted from now on or from its beginning.
     CutAfter(usize),
     /// Connections are accepted and end at once.
@@ -47,6 +49,7 @@ struct State {
     /// Both ends of every connection.
     open: Vec<TcpStream>,
     accepted: usize,
+    replied: usize,
     over: bool,
 }
 
@@ -54,8 +57,15 @@ impl Relay {
     /// One that leads to the server on port `to`, for now without fault.
     pub fn to(to: u16) -> Self {
         let port = free_port();
-        let state =
-            State { fault: Fault::None, number: 0, listening: false, open: Vec::new(), accepted: 0, over: false };
+        let state = State {
+            listening: false,
+            fault: Fault::None,
+            number: 0,
+            open: Vec::new(),
+            accepted: 0,
+            replied: 0,
+            over: false,
+        };
         let shared = Arc::new(Shared { to, state: Mutex::new(state), changed: Condvar::new() });
         let relay = Self { port, shared: Arc::clone(&shared) };
         thread::spawn(move || shared.listen(port));
@@ -70,6 +80,11 @@ impl Relay {
     /// How many connections were ever made through it.
     pub fn accepted(&self) -> usize {
         self.shared.state().accepted
+    }
+
+    /// How many bytes of replies have come from the server, whether or not they went further.
+    pub fn replied(&self) -> usize {
+        self.shared.state().replied
     }
 
     /// From now on, for connections that are open and for new ones.
@@ -177,11 +192,15 @@ impl Shared {
     /// Two threads: one reads and says when, the other writes then.
     fn pump(self: &Arc<Self>, [mut from, to]: [TcpStream; 2], direction: Direction) {
         let (sender, read): (SyncSender<(Instant, Vec<u8>)>, _) = sync_channel(1024);
+        let shared = Arc::clone(self);
         thread::spawn(move || {
             let mut buffer = [0; 16 * 1024];
             while let Ok(length @ 1..) = from.read(&mut buffer) {
                 if sender.send((Instant::now(), buffer[..length].to_vec())).is_err() {
                     return;
+                }
+                if direction == Direction::Reply {
+                    shared.state().replied += length;
                 }
             }
         });
@@ -194,10 +213,14 @@ impl Shared {
 
     fn write(&self, read: &Receiver<(Instant, Vec<u8>)>, mut to: &TcpStream, direction: Direction) {
         let (mut number, mut passed) = (usize::MAX, 0);
-        while let Ok((at, bytes)) = read.recv() {
+        while let Ok((at, mut bytes)) = read.recv() {
             let mut state = self.state();
-            while state.fault == Fault::Silence && !state.over {
+            let is_held = state.fault.holds(direction);
+            while state.fault.holds(direction) && !state.over {
                 state = self.changed.wait(state).expect("no holder panics");
+            }
+            if is_held {
+                bytes.extend(read.try_iter().flat_map(|(_, more)| more));
             }
             if number != state.number {
                 (number, passed) = (state.number, 0);
@@ -219,6 +242,12 @@ impl Shared {
                 return;
             }
         }
+    }
+}
+
+impl Fault {
+    fn holds(self, direction: Direction) -> bool {
+        self == Self::Silence || self == Self::HeldReplies && direction == Direction::Reply
     }
 }
 

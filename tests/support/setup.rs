@@ -127,8 +127,13 @@ impl Setup {
     }
 
     /// One more upstream.
-    pub fn another(mut self, name: &str, backend: &Backend, lines: &str) -> Self {
-        let _ = writeln!(self.upstreams, "[upstream.{name}]\nservers = [\"{}\"]\n{lines}", backend.server());
+    pub fn another(self, name: &str, backend: &Backend, lines: &str) -> Self {
+        self.another_at(name, backend.server(), lines)
+    }
+
+    /// One more upstream, of whatever kind.
+    pub fn another_at(mut self, name: &str, server: &str, lines: &str) -> Self {
+        let _ = writeln!(self.upstreams, "[upstream.{name}]\nservers = [\"{server}\"]\n{lines}");
         self
     }
 

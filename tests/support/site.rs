@@ -129,6 +129,11 @@ impl Site {
         self.http.next()
     }
 
+    /// The ways to all gateways, in clear text, for a visitor on another thread.
+    pub fn doors(&self) -> Doors {
+        (*self.http).clone()
+    }
+
     /// A new visitor, over TLS. Where there are several gateways, each of its requests goes to the next.
     pub fn browser(&self) -> Browser {
         self.browser_of("localhost")

@@ -73,9 +73,14 @@ impl Cluster {
         eventually_within(ELECTION, "the replica becomes a master", || {
             (replica.info("replication", "role")? == "master").then_some(())
         });
-        for (i, node) in self.nodes.iter().enumerate().filter(|(i, _)| *i != master) {
-            eventually_within(ELECTION, &format!("node {i} sees a whole cluster"), || node.is_well().then_some(()));
+        for node in self.nodes.iter().enumerate().filter(|(i, _)| *i != master).map(|(_, node)| node) {
+            eventually_within(ELECTION, "the others see a whole cluster", || node.is_well().then_some(()));
         }
+    }
+
+    /// Waits until every node says that all is well.
+    pub fn until_well(&self) {
+        self.until("every node sees a whole cluster", |node| node.is_well().then_some(()));
     }
 
     /// Waits until every replica has all that was written to its master so far.

@@ -74,6 +74,24 @@ impl Sentinels {
         })
     }
 
+    /// Makes the replica master while both live, as for maintenance.
+    pub fn swap(&self) {
+        let old = self.master().expect("they agree before");
+        ask(&self.sentinels[0], &["SENTINEL", "FAILOVER", NAME]);
+        eventually_within(ELECTION, "the servers have changed places", || {
+            (self.master()? != old).then_some(())?;
+            (self.servers[1 - old].info("replication", "role")? == "master").then_some(())
+        });
+        self.until_follows(old);
+    }
+
+    /// Waits until this server follows the other as its replica.
+    pub fn until_follows(&self, index: usize) {
+        eventually_within(ELECTION, "the old master follows the new one", || {
+            (self.servers[index].info("replication", "master_link_status")? == "up").then_some(())
+        });
+    }
+
     /// Waits until the replica has all that was written to the master so far.
     pub fn settle(&self) {
         let master = self.master().expect("they agree");
