@@ -21,6 +21,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
 
 use crate::metrics::Counter;
+use crate::session::{Change, UnixTime};
 use crate::sessions::{Cookie, Sessions, Visit};
 use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
 use body::{RequestBody, ResponseBody};
@@ -167,31 +168,31 @@ impl Proxy {
 
     /// Answers one request, whatever it is.
     pub async fn serve(self: Rc<Self>, request: Request<Incoming>, client: Rc<Client>) -> Response<ResponseBody> {
-        let version = request.version();
-        let mut exchange = Exchange::begin(self.access.as_ref(), client.address.ip(), &request);
-        let mut response = match self.exchange(request, &client, &mut exchange).await {
+        let (head, body) = request.into_parts();
+        let mut exchange = Exchange::begin(self.access.as_ref(), client.address.ip(), &head);
+        let mut response = match self.exchange(&head, body, &client, &mut exchange).await {
             Ok(answer) => respond(answer, exchange),
             Err(error) => self.refuse(&error, exchange),
         };
         headers::answered_via(response.headers_mut(), Version::HTTP_11);
-        *response.version_mut() = if version == Version::HTTP_2 { version } else { Version::HTTP_11 };
+        *response.version_mut() = if head.version == Version::HTTP_2 { head.version } else { Version::HTTP_11 };
         response
     }
 
     /// The way of one request. Everything that awaits a store or an upstream is awaited here.
     async fn exchange(
         &self,
-        request: Request<Incoming>,
+        head: &request::Parts,
+        body: Incoming,
         client: &Client,
         exchange: &mut Exchange,
     ) -> Result<upstream::Answer, Error> {
-        let (head, body) = request.into_parts();
         exchange.on(&self.unrouted);
-        let host = host::of(&head)?;
-        let Way { upstream, route } = self.route(&head, host, exchange)?;
+        let host = host::of(head)?;
+        let Way { upstream, route } = self.route(head, host, exchange)?;
 
         // Before anything of our own is added, since a client may name it in Connection.
-        let outgoing = Outgoing::read(&head, host, &self.names);
+        let outgoing = Outgoing::read(head, host, &self.names);
         let mut outgoing = outgoing.map_err(|headers::ForeignCoding| Error::Coding)?;
         self.counters.spoofed.add(outgoing.spoofed);
         let now = self.clock.now();
@@ -216,9 +217,19 @@ impl Proxy {
         let sent = upstream.exchange(&head.method, written, body).await;
         let mut answer = sent.map_err(|source| Error::upstream(upstream, source))?;
 
-        self.counters.shadowed.add(self.cookie.remove_set_cookies(&mut answer.headers) as u64);
-        self.commit(upstream, visit.as_ref(), &head, &mut answer).await?;
-        exchange.answered(answer.status);
+        self.counters.shadowed.add(self.cookie.remove_set_cookies(answer.headers()) as u64);
+        let taken = self.take_change(upstream, visit.as_ref(), &mut answer)?;
+        if let Some(visit) = &visit {
+            let now = self.clock.now();
+            if !(taken.is_empty() && self.sessions.is_settled(visit, now)) {
+                // Boxed: it is large, and most requests do without it.
+                Box::pin(self.commit(upstream, visit, &taken, head, &mut answer, now)).await?;
+            }
+            if upstream.trust() > Trust::None {
+                headers::vary_by_cookie(answer.headers());
+            }
+        }
+        exchange.answered(answer.status());
         Ok(answer)
     }
 
@@ -233,35 +244,40 @@ impl Proxy {
         Ok(Way { route, upstream: &self.upstreams[route.upstream] })
     }
 
-    /// Takes what the answer asks of the session, stores it, and puts our cookie into the answer. It is stored before the
-    /// head leaves: the cookie is in the head, and a redirect must not overtake its own session.
-    async fn commit(
+    /// Takes what the answer asks of the session out of it.
+    fn take_change(
         &self,
         upstream: &Upstream,
         visit: Option<&Visit>,
-        head: &request::Parts,
         answer: &mut upstream::Answer,
-    ) -> Result<(), Error> {
+    ) -> Result<Change, Error> {
         let trust = if visit.is_some() { upstream.trust() } else { Trust::None };
-        let taken = headers::take_change(&mut answer.session, &self.names, trust, answer.status);
-        let taken = taken.map_err(|source| {
+        let status = answer.status();
+        let taken = headers::take_change(answer.session(), &self.names, trust, status).map_err(|source| {
             self.counters.malformed.increment();
             Error::Change { upstream: upstream.name().to_owned(), source }
         })?;
         self.counters.untrusted.add(taken.untrusted as u64);
         self.counters.on_failure.add(taken.on_failure as u64);
-        let Some(visit) = visit else { return Ok(()) };
+        Ok(taken.change)
+    }
 
-        let now = self.clock.now();
-        if !(taken.change.is_empty() && self.sessions.is_settled(visit, now)) {
-            let may_carry = headers::answer(&answer.headers, answer.status, headers::unasked(head, self.same_site));
-            let committed = self.sessions.commit(visit, &taken.change, may_carry, now).await;
-            let cookie = committed.map_err(|source| Error::session(upstream, source))?;
-            self.tell_browser(&cookie, &mut answer.headers);
-        }
-        if trust > Trust::None {
-            headers::vary_by_cookie(&mut answer.headers);
-        }
+    /// Stores what the answer asks, and puts our cookie into it. It is stored before the head leaves: the cookie is in the
+    /// head, and a redirect must not overtake its own session.
+    async fn commit(
+        &self,
+        upstream: &Upstream,
+        visit: &Visit,
+        change: &Change,
+        head: &request::Parts,
+        answer: &mut upstream::Answer,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let (status, otherwise) = (answer.status(), headers::unasked(head, self.same_site));
+        let may_carry = headers::answer(answer.headers(), status, otherwise);
+        let committed = self.sessions.commit(visit, change, may_carry, now).await;
+        let cookie = committed.map_err(|source| Error::session(upstream, source))?;
+        self.tell_browser(&cookie, answer.headers());
         Ok(())
     }
 
@@ -306,9 +322,11 @@ impl Proxy {
 }
 
 fn respond(answer: upstream::Answer, exchange: Exchange) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::upstream(answer.body, exchange));
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = answer.headers;
+    let status = answer.status();
+    let (headers, body) = answer.into_parts();
+    let mut response = Response::new(ResponseBody::upstream(body, exchange));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
     response
 }
 

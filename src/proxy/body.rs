@@ -29,7 +29,7 @@ pub enum Error {
 }
 
 /// A request's body on its way upstream. It may not stand still, and its trailers carry no session header.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RequestBody(Option<Box<Uploading>>);
 
 #[derive(Debug)]

@@ -18,7 +18,6 @@ use http::{HeaderMap, Method, StatusCode};
 use super::body::{self, RequestBody};
 use super::headers::{Names, is_idempotent};
 use crate::metrics::Counter;
-use answer::Head;
 pub use answer::Malformed;
 pub use incoming::{BodyError, Incoming};
 use pool::{Failed, Lease, Pool};
@@ -108,17 +107,33 @@ pub enum Error {
     RequestBody(body::Error),
 }
 
-/// An answer whose head has come.
+/// An answer whose head has come, without what belongs to the connection.
 #[derive(Debug)]
 pub struct Answer {
+    lease: Lease,
+    body_timeout: Duration,
+}
+
+impl Answer {
     /// Its status.
-    pub status: StatusCode,
-    /// What goes on to the client: nothing that belongs to the connection, nothing that could be a session header.
-    pub headers: HeaderMap,
+    pub fn status(&self) -> StatusCode {
+        self.lease.connection.head.status
+    }
+
+    /// What goes on to the client, and no header that could be taken for a session header.
+    pub fn headers(&mut self) -> &mut HeaderMap {
+        &mut self.lease.connection.head.headers
+    }
+
     /// Every header that could be taken for a session header.
-    pub session: HeaderMap,
-    /// Its body.
-    pub body: Incoming,
+    pub fn session(&mut self) -> &mut HeaderMap {
+        &mut self.lease.connection.head.session
+    }
+
+    /// Its headers, and its body, which is still to come.
+    pub fn into_parts(mut self) -> (HeaderMap, Incoming) {
+        (std::mem::take(self.headers()), Incoming::new(self.lease, self.body_timeout))
+    }
 }
 
 /// What one worker counts of an upstream.
@@ -171,41 +186,40 @@ impl Upstream {
     /// more it is sent where a connection that had been used before broke without a byte of an answer, if its method is
     /// idempotent (RFC 9110 section 9.2.2) and it has no body: then the server most likely closed the connection as idle.
     pub async fn exchange(&self, method: &Method, head: Vec<u8>, body: RequestBody) -> Result<Answer, Error> {
-        let exchanged = self.try_exchange(method, Sending::new(head, body)).await;
-        if exchanged.is_err() {
-            self.counters.failures.increment();
-        }
-        exchanged
-    }
-
-    async fn try_exchange(&self, method: &Method, mut sending: Sending) -> Result<Answer, Error> {
         let mut fresh = Fresh::No;
+        let mut lease = self.lease(fresh).await?;
+        lease.connection.sending = Sending::new(head, body);
         loop {
-            let mut lease = self.lease(fresh).await?;
-            let to_head = method == Method::HEAD;
-            let Failed { error, unanswered } =
-                match lease.exchange(&mut sending, to_head, self.settings.response_timeout).await {
-                    Ok(Head { status, headers, session, framing, .. }) => {
-                        let rest = if sending.is_whole() { None } else { Some(Box::new(sending)) };
-                        let body = Incoming::new(lease, framing, rest, self.settings.body_timeout);
-                        return Ok(Answer { status, headers, session, body });
-                    }
-                    Err(failed) => failed,
-                };
-            let again = lease.is_reused() && unanswered;
+            let answered = lease.exchange(method == Method::HEAD, self.settings.response_timeout).await;
+            let Err(Failed { error, unanswered }) = answered else {
+                return Ok(Answer { lease, body_timeout: self.settings.body_timeout });
+            };
+            let mut sending = std::mem::take(&mut lease.connection.sending);
+            let again = lease.reused && unanswered;
             if again && sending.is_unwritten() {
                 // Each turn uses up an idle connection, or ends with a fresh one.
             } else if again && fresh == Fresh::No && sending.is_bodiless() && is_idempotent(method) {
                 fresh = Fresh::Yes;
             } else {
+                self.counters.failures.increment();
                 return Err(error);
             }
             sending.rewind();
+            lease = Box::pin(self.lease(fresh)).await?;
+            lease.connection.sending = sending;
         }
     }
 
     /// A connection to the server whose turn it is, or to the next that can be connected to.
     async fn lease(&self, fresh: Fresh) -> Result<Lease, Error> {
+        let leased = self.try_lease(fresh).await;
+        if leased.is_err() {
+            self.counters.failures.increment();
+        }
+        leased
+    }
+
+    async fn try_lease(&self, fresh: Fresh) -> Result<Lease, Error> {
         let first = self.turn.get();
         self.turn.set((first + 1) % self.pools.len());
         let mut failure = None;

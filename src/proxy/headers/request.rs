@@ -12,7 +12,7 @@ use super::hop::{ForeignCoding, via};
 use super::{Names, push_line};
 use crate::proxy::cookies::OurCookie;
 use crate::proxy::{Client, Scheme};
-use crate::session::{Lifetimes, UnixTime};
+use crate::session::Lifetimes;
 use crate::sessions::Visit;
 
 /// Room for the head of a usual request, so that it is allocated once.
@@ -108,12 +108,12 @@ impl<'a> Outgoing<'a> {
         }
         let data = session.data.as_str().as_bytes();
         if data.len() > names.data_budget {
-            push_line(bytes, names.data_omitted.as_str(), Decimal::of(data.len() as u64).text());
+            push_number(bytes, names.data_omitted.as_str(), data.len() as u64);
         } else if is_value(data) {
             push_line(bytes, names.data.as_str(), data);
         }
-        push_line(bytes, names.created.as_str(), seconds(session.created).text());
-        push_line(bytes, names.expires.as_str(), seconds(lifetimes.expiry(session)).text());
+        push_number(bytes, names.created.as_str(), session.created.0);
+        push_number(bytes, names.expires.as_str(), lifetimes.expiry(session).0);
     }
 
     /// Tells the upstream where the request came from. What the client said of that is gone already.
@@ -135,7 +135,7 @@ impl<'a> Outgoing<'a> {
         match (length, self.length) {
             (Length::Empty, Some(length)) => push_line(bytes, "content-length", length.as_bytes()),
             (Length::Empty, None) => {}
-            (Length::Known(length), _) => push_line(bytes, "content-length", Decimal::of(length).text()),
+            (Length::Known(length), _) => push_number(bytes, "content-length", length),
             (Length::Unknown, _) => push_line(bytes, "transfer-encoding", b"chunked"),
         }
         bytes.extend_from_slice(b"\r\n");
@@ -178,42 +178,6 @@ pub fn is_idempotent(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE].contains(method)
 }
 
-fn seconds(time: UnixTime) -> Decimal {
-    Decimal::of(time.0)
-}
-
-/// A number in decimal digits, without the allocation and the formatter that `to_string` takes.
-struct Decimal {
-    digits: [u8; 20],
-    from: usize,
-}
-
-impl Decimal {
-    fn of(mut number: u64) -> Self {
-        let mut this = Self { digits: [0; 20], from: 20 };
-        loop {
-            this.from -= 1;
-            this.digits[this.from] = b'0' + u8::try_from(number % 10).expect("one digit");
-            number /= 10;
-            if number == 0 {
-                return this;
-            }
-        }
-    }
-
-    fn text(&self) -> &[u8] {
-        &self.digits[self.from..]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_decimal() {
-        for number in [0, 7, 10, 1_800_000_000, u64::MAX] {
-            assert_eq!(Decimal::of(number).text(), number.to_string().as_bytes());
-        }
-    }
+fn push_number(bytes: &mut Vec<u8>, name: &str, number: u64) {
+    push_line(bytes, name, itoa::Buffer::new().format(number).as_bytes());
 }

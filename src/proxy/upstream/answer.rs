@@ -15,14 +15,14 @@ const LONGEST: usize = 256 * 1024;
 const MOST_HEADERS: usize = 128;
 
 /// The head of an answer, without what belongs to its connection.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Head {
     /// Its status.
-    pub status: StatusCode,
+    pub(super) status: StatusCode,
     /// What goes on to the client.
-    pub headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     /// What is for this gateway: every header that could be taken for a session header.
-    pub session: HeaderMap,
+    pub(super) session: HeaderMap,
     pub(super) framing: Framing,
     /// Whether the connection may serve another request once the body has come.
     pub(super) keeps: bool,

@@ -12,6 +12,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
 
 use super::Server;
+use super::answer::{self, Head, Malformed, Place};
+use super::sending::{SendError, Sending};
+use crate::proxy::headers::Names;
 
 const KEEPALIVE: Duration = Duration::from_mins(1);
 /// How much is read at once to begin with: the head of a usual answer, and a small body.
@@ -19,11 +22,19 @@ const LEAST: usize = 8 * 1024;
 /// How much is read at once of a large body that keeps coming.
 const MOST: usize = 256 * 1024;
 
-/// A connection to a server, with what has come over it and was not taken yet.
+/// A connection to a server, and how far the exchange on it has got. All of that lives here, in one place on the heap that is
+/// kept with the connection, and not in the futures that drive it: those are moved for every request.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
+    /// What has come and was not taken yet.
     pub(super) input: BytesMut,
+    /// The request.
+    pub(super) sending: Sending,
+    /// The head of its answer, once it has come.
+    pub(super) head: Head,
+    /// Where headers stand in the head that is being read; kept for the next one.
+    pub(super) places: Vec<Place>,
     /// How much the next read has room for. It follows what comes.
     room: usize,
     /// Whether the last read had more room than it needed; twice in turn, and there is less next time.
@@ -32,10 +43,20 @@ pub(super) struct Connection {
     pub(super) timer: Pin<Box<Sleep>>,
 }
 
+/// Bytes to and from a server.
 #[derive(Debug)]
-enum Stream {
+pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl Stream {
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
 }
 
 impl Connection {
@@ -51,7 +72,8 @@ impl Connection {
             Server::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
         };
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
-        Ok(Self { stream, input: BytesMut::new(), room: LEAST, roomy: false, timer })
+        let (input, sending, head, places) = Default::default();
+        Ok(Self { stream, input, sending, head, places, room: LEAST, roomy: false, timer })
     }
 
     /// Reads more, behind what is there; zero bytes mean that the server has said all.
@@ -83,11 +105,15 @@ impl Connection {
         }
     }
 
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
+    /// Sends as much of the request as the client has sent and the server takes.
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.sending.poll(cx, &mut self.stream)
+    }
+
+    /// Takes the head of the answer out of what has come; says whether it was there whole.
+    pub(super) fn read_head(&mut self, to_head: bool, names: &Names) -> Result<bool, Malformed> {
+        let head = answer::read(&mut self.input, to_head, names, &mut self.places)?;
+        Ok(head.map(|head| self.head = head).is_some())
     }
 
     /// Whether an idle connection can be used: it is open, and nothing came that nobody asked for. The system is only asked

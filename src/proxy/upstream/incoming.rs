@@ -20,9 +20,10 @@ const LONGEST_TRAILERS: usize = 32 * 1024;
 const MOST_TRAILERS: usize = 64;
 
 /// How an answer's body is framed, and how far it has come (RFC 9112 section 6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Framing {
     /// Nothing more comes.
+    #[default]
     Ended,
     /// So many bytes are left.
     Length(u64),
@@ -148,34 +149,31 @@ fn trailers(input: &mut BytesMut) -> Result<Option<HeaderMap>, BodyError> {
 /// The body of an answer. The connection goes back to its pool as soon as the body has come whole.
 #[derive(Debug)]
 pub struct Incoming {
+    /// None once the body has ended, well or not.
     lease: Option<Lease>,
-    framing: Framing,
-    /// What is left of the request's body, where the answer has overtaken it.
-    sending: Option<Box<Sending>>,
     timeout: Duration,
     /// Whether the timer runs, and whether anything came since it was set. It is set anew when it fires, not for every piece.
     timing: bool,
     moved: bool,
     /// Why it ended early, until that is told.
-    failed: Option<BodyError>,
+    failed: Option<Box<BodyError>>,
 }
 
 impl Incoming {
-    pub(super) fn new(lease: Lease, framing: Framing, sending: Option<Box<Sending>>, timeout: Duration) -> Self {
-        let mut this =
-            Self { lease: Some(lease), framing, sending, timeout, timing: false, moved: false, failed: None };
+    pub(super) fn new(lease: Lease, timeout: Duration) -> Self {
+        let mut this = Self { lease: Some(lease), timeout, timing: false, moved: false, failed: None };
         this.give_back_at_end();
         this
     }
 
     /// Whether it has come whole.
     pub fn is_end(&self) -> bool {
-        self.framing == Framing::Ended
+        self.lease.is_none() && self.failed.is_none()
     }
 
     /// How many bytes are still to come, where that is known.
     pub fn left(&self) -> Option<u64> {
-        match self.framing {
+        match self.lease.as_ref().map_or(Framing::Ended, |lease| lease.connection.head.framing) {
             Framing::Ended => Some(0),
             Framing::Length(left) => Some(left),
             Framing::Chunked(_) | Framing::UntilClosed => None,
@@ -185,7 +183,7 @@ impl Incoming {
     /// The next piece. What is left of the request is sent meanwhile.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(error) = self.failed.take() {
-            return Poll::Ready(Some(Err(error)));
+            return Poll::Ready(Some(Err(*error)));
         }
         let next = match self.poll_piece(cx) {
             Poll::Pending => ready!(self.stand_still(cx)),
@@ -196,7 +194,7 @@ impl Incoming {
                 // The rest may never come; the connection is closed with it. What came before, the head too, is written
                 // first: hyper drops what it holds when a body fails.
                 self.lease = None;
-                self.failed = Some(error);
+                self.failed = Some(Box::new(error));
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -209,36 +207,36 @@ impl Incoming {
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(lease) = &mut self.lease else { return Poll::Ready(None) };
-        if let Some(sending) = &mut self.sending
-            && let Poll::Ready(sent) = sending.poll(cx, lease.connection())
+        let connection = &mut *lease.connection;
+        if !connection.sending.is_whole()
+            && let Poll::Ready(Err(_)) = connection.poll_send(cx)
         {
-            self.sending = None;
-            // A server that has its answer out may refuse the rest.
-            lease.keep_if(sent.is_ok());
+            // A server that has its answer out may refuse the rest, and a client may break off.
+            connection.head.keeps = false;
+            connection.sending = Sending::default();
         }
         loop {
-            let connection = lease.connection();
-            if let Some(mut frame) = self.framing.next(&mut connection.input)? {
+            if let Some(mut frame) = connection.head.framing.next(&mut connection.input)? {
                 if let Some(trailers) = frame.trailers_mut() {
-                    strip_trailers(trailers, lease.names());
+                    strip_trailers(trailers, lease.pool.names());
                 }
                 return Poll::Ready(Some(Ok(frame)));
             }
-            if self.framing == Framing::Ended {
+            if connection.head.framing == Framing::Ended {
                 return Poll::Ready(None);
             }
             if ready!(connection.poll_read(cx))? == 0 {
-                if self.framing != Framing::UntilClosed {
+                if connection.head.framing != Framing::UntilClosed {
                     return Poll::Ready(Some(Err(BodyError::Incomplete)));
                 }
-                self.framing = Framing::Ended;
+                connection.head.framing = Framing::Ended;
             }
         }
     }
 
     fn stand_still(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(lease) = &mut self.lease else { return Poll::Pending };
-        let timer = &mut lease.connection().timer;
+        let timer = &mut lease.connection.timer;
         loop {
             if !std::mem::replace(&mut self.timing, true) {
                 timer.as_mut().reset(Instant::now() + self.timeout);
@@ -251,13 +249,8 @@ impl Incoming {
         }
     }
 
-    /// The body has come whole: the connection may serve another request, unless the server answered before it had taken in
-    /// this one. Then it is closed, rather than be kept busy by an upload that nobody wants.
     fn give_back_at_end(&mut self) {
-        if self.framing == Framing::Ended
-            && let Some(lease) = self.lease.take()
-            && self.sending.is_none()
-        {
+        if let Some(lease) = self.lease.take_if(|lease| lease.connection.head.framing == Framing::Ended) {
             lease.release();
         }
     }

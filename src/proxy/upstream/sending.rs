@@ -6,12 +6,12 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 
-use super::connection::Connection;
+use super::connection::Stream;
 use crate::proxy::body::{self, RequestBody};
 use crate::proxy::headers::{Length, push_line};
 
-/// A request that is being sent.
-#[derive(Debug)]
+/// A request that is being sent; nothing at all by default.
+#[derive(Debug, Default)]
 pub(super) struct Sending {
     /// What goes before the data at hand: the request's head, the size of a chunk, the end of the last one.
     before: Vec<u8>,
@@ -28,9 +28,10 @@ pub(super) struct Sending {
 }
 
 /// How the body is framed for the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Framing {
     /// Nothing of it is left.
+    #[default]
     Ended,
     /// So many bytes are left.
     Length(u64),
@@ -83,7 +84,7 @@ impl Sending {
     }
 
     /// Writes as much as the client has sent and the server takes.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, to: &mut Connection) -> Poll<Result<(), SendError>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<Result<(), SendError>> {
         loop {
             // A small body is there with its head, and goes with it.
             let waiting = if self.data.is_empty() && self.behind.is_empty() && self.framing != Framing::Ended {
@@ -105,7 +106,7 @@ impl Sending {
         self.written < self.before.len() || !self.data.is_empty() || !self.behind.is_empty()
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Connection) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<()>> {
         let slices = [&self.before[self.written..], &self.data, self.behind].map(IoSlice::new);
         let from = usize::from(self.written == self.before.len());
         let mut wrote = ready!(to.poll_write(cx, &slices[from..]))?;
