@@ -37,7 +37,7 @@ const MOST_RENEWALS: usize = 16;
 /// Opens and commits; one for each worker, over one store.
 #[derive(Clone, Debug)]
 pub struct Sessions {
-    store: Arc<Store>,
+    store: Store,
     ring: Arc<KeyRing>,
     settings: Arc<Settings>,
     counters: Arc<Counters>,
@@ -123,7 +123,7 @@ enum Found {
 
 impl Sessions {
     /// One worker's view of a store. `counters` are that worker's alone.
-    pub fn new(store: Arc<Store>, ring: Arc<KeyRing>, settings: Arc<Settings>, counters: Arc<Counters>) -> Self {
+    pub fn new(store: Store, ring: Arc<KeyRing>, settings: Arc<Settings>, counters: Arc<Counters>) -> Self {
         Self { store, ring, settings, counters }
     }
 

@@ -21,11 +21,13 @@ const FLOORS: [(&str, u8); 13] = [
 ];
 
 /// Crates that belong to certain floors only.
-const CRATES: [(&str, &[u8]); 6] = [
+const CRATES: [(&str, &[u8]); 8] = [
     ("hyper", &[3, 4, 6]),
     ("http", &[3, 4, 6]),
-    ("tokio", &[3, 4, 6]),
+    ("tokio", &[1, 3, 4, 6]),
+    ("tokio_rustls", &[1, 4, 6]),
     ("dashmap", &[1]),
+    ("redis", &[1]),
     ("rustls", &[4, 6]),
     ("axum", &[4]),
 ];

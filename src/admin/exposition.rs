@@ -37,7 +37,7 @@ impl Exposition {
     pub fn new(
         workers: Vec<Worker>,
         admin: Arc<sessions::Counters>,
-        store: Arc<Store>,
+        store: Store,
         ring: Arc<KeyRing>,
         settings: &proxy::Settings,
         lost_lines: Arc<AtomicU64>,
@@ -63,7 +63,7 @@ impl Exposition {
 struct Sum {
     workers: Vec<Worker>,
     admin: Arc<sessions::Counters>,
-    store: Arc<Store>,
+    store: Store,
     ring: Arc<KeyRing>,
     routes: Vec<String>,
     upstreams: Vec<String>,
@@ -195,8 +195,6 @@ impl Sum {
             let workers = self.workers.iter().map(|worker| field(&worker.sessions).get());
             workers.chain([field(&self.admin).get()]).sum()
         };
-        let Store::Memory(memory) = &*self.store;
-        let stats = memory.stats();
         let mut family = counter(encoder, "sessions_born", "Sessions begun, by reason")?;
         sample(&mut family, &[("reason", "write")], sum(|of| &of.born))?;
         sample(&mut family, &[("reason", "login")], sum(|of| &of.logged_in))?;
@@ -206,30 +204,39 @@ impl Sum {
             ("revoked", sum(|of| &of.revoked)),
             ("emptied", sum(|of| &of.emptied)),
             ("superseded", sum(|of| &of.superseded)),
-            ("expired", stats.expired),
-            ("evicted", stats.evicted),
         ] {
             sample(&mut family, &[("reason", reason)], sum)?;
+        }
+        if let Store::Memory(memory) = &self.store {
+            let stats = memory.stats();
+            sample(&mut family, &[("reason", "expired")], stats.expired)?;
+            sample(&mut family, &[("reason", "evicted")], stats.evicted)?;
         }
         let mut family = counter(encoder, "tickets_renewed", "Tickets replaced within a session, by reason")?;
         sample(&mut family, &[("reason", "age")], sum(|of| &of.renewed))?;
         sample(&mut family, &[("reason", "request")], sum(|of| &of.renewed_on_request))?;
         let mut family = counter(encoder, "changes_lost", "Changes asked for and not made, by reason")?;
         sample(&mut family, &[("reason", "dead_ticket")], sum(|of| &of.dropped))?;
-        sample(&mut family, &[("reason", "failed")], sum(|of| &of.failed))?;
-        gauge(encoder, "sessions_live", "Sessions stored", stats.live as u64)
+        sample(&mut family, &[("reason", "failed")], sum(|of| &of.failed))
     }
 
     fn store(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let Store::Memory(memory) = &*self.store;
-        let stats = memory.stats();
-        gauge(
-            encoder,
-            "store_entries",
-            "Entries stored: sessions, and tickets remembered as dead",
-            stats.entries as u64,
-        )?;
-        gauge(encoder, "store_bytes", "Bytes that sessions take, estimated", stats.bytes)?;
+        match &self.store {
+            Store::Memory(memory) => {
+                let stats = memory.stats();
+                gauge(encoder, "sessions_live", "Sessions stored", stats.live as u64)?;
+                let help = "Entries stored: sessions, and tickets remembered as dead";
+                gauge(encoder, "store_entries", help, stats.entries as u64)?;
+                gauge(encoder, "store_bytes", "Bytes that sessions take, estimated", stats.bytes)?;
+            }
+            Store::Redis(redis) => {
+                let stats = redis.stats();
+                single(encoder, "store_connects", "Connections made to Redis", stats.connects)?;
+                single(encoder, "store_failures", "Questions to Redis that were not answered", stats.failures)?;
+                let help = "Records found in Redis that could not be read";
+                single(encoder, "store_unreadable", help, stats.unreadable)?;
+            }
+        }
         single(
             encoder,
             "access_lines_lost",

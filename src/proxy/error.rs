@@ -70,9 +70,10 @@ impl Error {
             Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Session { source, .. } => match source {
-                sessions::Error::Store(store::Error::Full) | sessions::Error::Contended => {
-                    StatusCode::SERVICE_UNAVAILABLE
-                }
+                sessions::Error::Store(
+                    store::Error::Full | store::Error::Unavailable(_) | store::Error::Unreadable(_),
+                )
+                | sessions::Error::Contended => StatusCode::SERVICE_UNAVAILABLE,
                 // The backend asked for more than a session may hold.
                 sessions::Error::Store(store::Error::DataOverLimit { .. }) => StatusCode::BAD_GATEWAY,
             },

@@ -164,7 +164,7 @@ impl Setup {
              [tls]\ncertificate = \"dev.crt\"\nprivate_key = \"dev.key\"\n\
              [session]\ncookie = {cookie:?}\n{secure}keys = [{keys}]\n{session}\n\
              [session.anonymous]\n{anonymous}\n[session.persistent]\n{persistent}\n\
-             [store]\nkind = \"memory\"\n{store}\n\
+             [store]\n{store}\n\
              [upstream.app]\nservers = [{servers}]\ntrust = {trust:?}\n{upstream}\n{upstreams}\n\
              {routes}\n[admin]\nlisten = \"127.0.0.1:0\"\n{admin}\n[log]\naccess = \"off\"\n",
             keys = names.join(", "),

@@ -1,0 +1,54 @@
+//! Which Redis, and how long it is waited for.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How the store is reached and what it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where it is.
+    pub server: Address,
+    /// Whether it is spoken to over TLS.
+    pub tls: bool,
+    /// PEM file of the authorities that its certificate is checked against; the system's where there is none.
+    pub ca: Option<PathBuf>,
+    /// The ACL user; Redis' default one where there is none.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Option<Password>,
+    /// The number of the database.
+    pub database: u32,
+    /// What every key begins with, before a colon.
+    pub key_prefix: String,
+    /// How long a request waits for an answer.
+    pub timeout: Duration,
+    /// How long a connection may take to be made, TLS and authentication included.
+    pub connect_timeout: Duration,
+}
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// A name, or an IP address without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+/// A password. Its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
