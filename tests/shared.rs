@@ -1,170 +1,122 @@
-//! Several gateways on one Redis: what they have in common, what each request costs it, and how they are let in.
+//! Gateways that keep their sessions in Redis, as their users meet them.
+#![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "shared/harness.rs"]
-mod harness;
-#[path = "shared/secrets.rs"]
-mod secrets;
+#[path = "store/server.rs"]
+mod server;
 mod support;
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use server::Server;
+use support::{Browser, COOKIE, PATIENCE, Setup, Site, get, ok, post, request};
 
-use support::redis::{Options, Redis};
-use support::*;
+fn site(server: &Server) -> Site {
+    setup(&server.url()).start()
+}
 
-/// Two gateways on a Redis, each of which asks it whenever it wants to know.
-fn two_gateways() -> Site {
-    Site::build().gateways(2).redis(Redis::start(), "").start()
+fn setup(url: &str) -> Setup {
+    // Long enough for many servers on few cores.
+    Site::build().store(&format!("kind = \"redis\"\nurl = \"{url}\"\ntimeout = \"5s\"\nconnect_timeout = \"5s\""))
+}
+
+/// The same visitor, sent to another gateway.
+fn sent_to(site: &Site, browser: &Browser) -> Browser {
+    let there = site.browser();
+    there.plant(COOKIE, &browser.sid().expect("a cookie of ours"));
+    there
+}
+
+#[test]
+fn a_user_logs_in_comes_back_and_logs_out() {
+    let server = Server::start(&[]);
+    let site = site(&server);
+    let browser = site.login("alice");
+    site.patch(&browser, r#"{"cart":["a"]}"#);
+    let seen = site.look(&browser);
+    assert_eq!((seen.user(), seen.session("Data")), (Some("alice"), Some(r#"{"cart":["a"]}"#)));
+    site.logout(&browser);
+    site.look(&browser).assert_no_session();
+    assert_eq!(site.metric("session_gateway_sessions_ended_total", &[("reason", "logout")]), 1);
+}
+
+#[test]
+fn a_visitor_without_a_session_costs_no_command() {
+    let server = Server::start(&[]);
+    let site = site(&server);
+    let browser = site.guest();
+    for _ in 0..5 {
+        site.look(&browser).assert_no_session();
+        site.look(&site.browser()).assert_no_session();
+    }
+    let stats: String = server.ask(&[b"INFO", b"commandstats"]);
+    let asked: Vec<&str> = stats.lines().filter(|line| line.contains("hgetall") || line.contains("eval")).collect();
+    assert!(asked.is_empty(), "{asked:?}");
 }
 
 #[test]
 fn a_session_written_by_one_gateway_is_the_same_on_another() {
-    let site = two_gateways();
-    let browser = site.guest();
-    let (here, there) = (site.at(0, &browser), site.at(1, &browser));
-    site.login_as(&here, "alice");
-    site.patch(&there, r#"{"a":[1,"\u00fc"]}"#);
-    site.patch(&here, r#"{"b":{"c":null}}"#);
-    let (one, other) = (site.look(&here), site.look(&there));
-    assert_eq!(one.data(), Some(json!({"a": [1, "\u{fc}"], "b": {"c": null}})));
-    for name in ["Id", "User", "Data", "Created", "Expires"] {
-        assert!(one.session(name).is_some());
-        assert_eq!(one.session(name), other.session(name), "{name}");
-    }
-    site.logout(&there);
-    site.look(&here.copy()).assert_no_session();
+    let server = Server::start(&[]);
+    let (one, other) = (site(&server), site(&server));
+    let browser = one.login("alice");
+    one.patch(&browser, r#"{"cart":["a"]}"#);
+    let before = one.look(&browser);
+    let there = sent_to(&other, &browser);
+    let seen = other.look(&there);
+    assert_eq!((seen.id(), seen.user()), (before.id(), Some("alice")));
+    assert_eq!(seen.session("Data"), Some(r#"{"cart":["a"]}"#));
+    other.patch(&there, r#"{"cart":["a","b"]}"#);
+    assert_eq!(one.look(&browser).session("Data"), Some(r#"{"cart":["a","b"]}"#));
+    // What ends on one has ended on all.
+    one.logout(&browser.copy());
+    other.look(&there).assert_no_session();
 }
 
 #[test]
-fn a_rolling_restart_loses_nothing() {
-    let mut site = two_gateways();
-    let (alice, cart) = (site.login("alice"), site.keep(r#"{"cart":["apple"]}"#));
-    for index in [0, 1] {
-        site.replace_gateway(index);
-        for _ in 0..2 {
-            assert_eq!(site.look(&alice).user(), Some("alice"));
-            assert_eq!(site.look(&cart).data(), Some(json!({"cart": ["apple"]})));
+fn a_gateway_that_is_restarted_forgets_nobody() {
+    let server = Server::start(&[]);
+    let mut first = site(&server);
+    let browser = first.login("alice");
+    first.stop().join().unwrap();
+    let second = site(&server);
+    assert_eq!(second.look(&sent_to(&second, &browser)).user(), Some("alice"));
+}
+
+#[test]
+fn the_api_lists_shows_and_revokes() {
+    let server = Server::start(&[]);
+    let (one, other) = (site(&server), site(&server));
+    let browser = one.login("alice");
+    let id = one.look(&browser).id().to_owned();
+    let answer = other.admin(get("/sessions?user=alice"));
+    assert!(answer.text().contains(&id), "{}", answer.text());
+    assert_eq!(other.admin(get(&format!("/sessions/{id}"))).status(), 200);
+    assert_eq!(other.admin(request("DELETE", &format!("/sessions/{id}"))).status(), 200);
+    one.look(&browser).assert_no_session();
+}
+
+#[test]
+fn a_store_that_cannot_be_asked_costs_nobody_a_session() {
+    let server = Server::start(&[]);
+    let site = site(&server);
+    let (browser, guest) = (site.login("alice"), site.guest());
+    // A replica of nobody answers no question that changes anything, and then none at all.
+    server.ask::<()>(&[b"REPLICAOF", b"127.0.0.1", b"1"]);
+    let (_, answer) = site.visit(&browser, post("/patch"), ok().session("Patch", r#"{"a":1}"#));
+    assert_eq!((answer.status(), answer.set_cookies().len()), (503, 0));
+    site.look(&guest).assert_no_session();
+    server.ask::<()>(&[b"REPLICAOF", b"NO", b"ONE"]);
+    let deadline = Instant::now() + PATIENCE;
+    let seen = loop {
+        let pending = browser.send(get("/look"));
+        if let Some(exchange) = site.backend.next_within(Duration::from_millis(100)) {
+            let seen = exchange.session("User").map(str::to_owned);
+            exchange.reply(ok());
+            assert_eq!(pending.answer().status(), 200);
+            break seen;
         }
-    }
-}
-
-#[test]
-fn a_gateway_that_starts_while_redis_is_away_serves_guests_and_then_sessions() {
-    let mut site = two_gateways();
-    let alice = site.login("alice");
-    site.redis().freeze();
-    site.replace_gateway(0);
-    let guest = site.at(0, &site.browser());
-    assert!(site.look(&guest).is_new());
-    assert_eq!(site.at(0, &alice).send(get("/look")).answer().status(), 503);
-    site.redis().thaw();
-    let alice = site.at(0, &alice);
-    let seen = eventually("sessions are served", || {
-        let pending = alice.copy().send(get("/look"));
-        let exchange = site.backend.next_within(PATIENCE / 10)?;
-        let user = exchange.session("User").map(str::to_owned);
-        exchange.reply(ok());
-        pending.answer();
-        Some(user)
-    });
+        let answer = pending.answer();
+        assert_eq!((answer.status(), answer.set_cookies().len()), (503, 0));
+        assert!(Instant::now() < deadline, "the session should be there again");
+    };
     assert_eq!(seen.as_deref(), Some("alice"));
-}
-
-#[test]
-fn a_flood_without_cookies_asks_redis_nothing() {
-    let mut site = two_gateways();
-    let returning = site.guest();
-    for _ in 0..100 {
-        site.look(&site.browser());
-        site.look(&returning);
-        let forger = site.browser();
-        forger.plant(COOKIE, &"A".repeat(96));
-        site.look(&forger);
-    }
-    assert_eq!(site.redis().calls(), BTreeMap::new());
-    assert_eq!(site.redis().dump().entries, []);
-}
-
-#[test]
-fn a_request_in_a_session_asks_redis_once() {
-    let mut site = two_gateways();
-    let alice = site.login("alice");
-    let before = site.redis().calls();
-    for _ in 0..10 {
-        site.look(&alice);
-    }
-    let after = site.redis().calls();
-    let asked: u64 = after.values().sum::<u64>() - before.values().sum::<u64>();
-    assert_eq!(asked, 10, "{before:?} {after:?}");
-}
-
-#[test]
-fn nothing_stays_in_redis_for_ever() {
-    let mut site = Site::build().session("idle_timeout = \"4h\"").redis(Redis::start(), "").start();
-    let (alice, bob) = (site.login("alice"), site.login("bob"));
-    site.keep(r#"{"cart":["apple"]}"#);
-    site.visit(&alice, get("/persist"), ok().session("Persist", "true"));
-    site.wait(3601);
-    site.look(&alice);
-    site.logout(&bob);
-    let dump = site.redis().dump();
-    assert!(dump.entries.len() >= 6, "{dump:?}");
-    let longest = 32 * 24 * 60 * 60 * 1000;
-    let lasting: Vec<_> =
-        dump.entries.iter().filter(|entry| entry.ttl.is_none_or(|left| left == 0 || left > longest)).collect();
-    assert!(lasting.is_empty(), "{lasting:?}");
-}
-
-/// A site on a server that wants something, and what it holds after a login.
-fn logs_in(options: Options, url: impl Fn(&Redis) -> String, lines: impl Fn(&Redis) -> String) -> Vec<String> {
-    let redis = options.start();
-    let site = Site::build().redis_at(&url(&redis), &lines(&redis)).start();
-    let alice = site.login("alice");
-    assert_eq!(site.look(&alice).user(), Some("alice"));
-    let dump = redis.dump();
-    dump.entries.iter().map(|entry| String::from_utf8_lossy(&entry.key).into_owned()).collect()
-}
-
-#[test]
-fn keys_have_a_prefix_and_stay_in_their_database() {
-    let lines = |_: &Redis| "key_prefix = \"shop\"".to_owned();
-    let keys = logs_in(Redis::build(), |redis| redis.url() + "/7", lines);
-    assert!(!keys.is_empty() && keys.iter().all(|key| key.starts_with("shop:")), "{keys:?}");
-    let redis = Redis::start();
-    let site = Site::build().redis_at(&(redis.url() + "/7"), "").start();
-    site.login("alice");
-    let keyspace = redis.command(&["INFO", "keyspace"]).text();
-    assert!(keyspace.contains("db7:") && !keyspace.contains("db0:"), "{keyspace}");
-}
-
-#[test]
-fn a_password_may_stand_in_the_url_or_in_a_file() {
-    let plain = |redis: &Redis| format!("redis://127.0.0.1:{}", redis.port());
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let file = dir.path().join("password");
-    fs::write(&file, "opensesame\n").expect("a writable directory");
-    let password = || Redis::build().password("opensesame");
-    logs_in(password(), Redis::url, |_| String::new());
-    logs_in(password(), plain, |_| format!("password_file = {file:?}"));
-}
-
-/// What an operator has to allow.
-#[test]
-fn a_user_needs_no_more_rights_than_the_documentation_says() {
-    let rules = "resetkeys ~sgw:* resetchannels -@all +@read +@write +@scripting +@connection";
-    logs_in(Redis::build().user("gateway", "secret", rules), Redis::url, |_| String::new());
-}
-
-#[test]
-fn tls_is_checked_against_the_authority_that_is_named() {
-    let ca = |redis: &Redis| format!("ca = {:?}", redis.authority());
-    logs_in(Redis::build().tls(), Redis::url, ca);
-    let redis = Redis::build().tls().start();
-    let stranger = Redis::build().tls().start();
-    let site = Site::build().redis_at(&redis.url(), &ca(&stranger)).start();
-    let (_, answer) = site.visit(&site.browser(), post("/login"), ok().session("User", "alice"));
-    assert_eq!(answer.status(), 503, "{}", answer.text_head());
-    assert_eq!(redis.dump().entries, []);
 }
