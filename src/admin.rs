@@ -6,6 +6,7 @@ mod exposition;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -63,7 +64,7 @@ pub struct Admin {
 
 impl Admin {
     /// What answers its requests, for a listener to serve.
-    pub fn handler(self) -> impl Fn(http::Request<Incoming>, Client) -> Answer + Clone {
+    pub fn handler(self) -> impl Fn(http::Request<Incoming>, Rc<Client>) -> Answer + Clone {
         let router = self.router();
         move |request, _| {
             let mut router = router.clone();

@@ -80,9 +80,9 @@ impl Error {
             Self::Change { .. } => StatusCode::BAD_GATEWAY,
             Self::Upstream { source, .. } => match source {
                 upstream::Error::Connect { .. }
-                | upstream::Error::Exchange(_)
-                | upstream::Error::UnaskedUpgrade
-                | upstream::Error::Coding => StatusCode::BAD_GATEWAY,
+                | upstream::Error::Closed
+                | upstream::Error::Broken(_)
+                | upstream::Error::Malformed(_) => StatusCode::BAD_GATEWAY,
                 upstream::Error::ConnectTimeout { .. } | upstream::Error::ResponseTimeout(_) => {
                     StatusCode::GATEWAY_TIMEOUT
                 }

@@ -73,14 +73,17 @@ impl Sessions {
         }
     }
 
-    /// Nothing changes, and the store need not be asked, as for nearly every request.
+    /// Whether the visitor is in a session and has the right cookie, so that a response which asks for nothing has nothing to
+    /// commit, as nearly every one.
+    pub fn is_settled(&self, visit: &Visit, now: UnixTime) -> bool {
+        visit.session().is_some_and(|session| !visit.outdated && !self.settings.lifetimes.renewal_due(session, now))
+    }
+
+    /// Nothing changes, and the store need not be asked.
     fn keep_at_once(&self, visit: &Visit, answer: Answer, now: UnixTime) -> Option<Cookie> {
         match &visit.standing {
             _ if answer == Answer::Shared => Some(Cookie::Keep),
-            Standing::Live(session) => {
-                let due = visit.outdated || self.settings.lifetimes.renewal_due(session, now);
-                (!due).then_some(Cookie::Keep)
-            }
+            Standing::Live(_) => self.is_settled(visit, now).then_some(Cookie::Keep),
             Standing::Guest => (!visit.outdated).then_some(Cookie::Keep),
             Standing::Dead => Some(Cookie::Keep),
             Standing::New { expired: Some(_) } => None,
