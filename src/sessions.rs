@@ -162,11 +162,15 @@ impl Sessions {
             Found::Dead => Ok(Visit::fresh(Standing::Dead, now)),
             Found::Nothing => Ok(Visit::fresh(Standing::New { expired: Some(key) }, now)),
             Found::Live { mut session, secret, key, moved } => {
+                // Both are upkeep: a store that has the session and takes no changes serves it all the same, and the next
+                // request tries again.
                 if !moved && let Some(old) = &session.renewed_from {
-                    self.store.settle(&key, old, now.after(lifetime::OLD_TICKET_AFTER_NEW)).await?;
+                    let _ = self.store.settle(&key, old, now.after(lifetime::OLD_TICKET_AFTER_NEW)).await;
                 }
-                if active && self.settings.lifetimes.touch_due(&session, now) {
-                    self.store.touch(&key, now).await?;
+                let is_touched = active
+                    && self.settings.lifetimes.touch_due(&session, now)
+                    && self.store.touch(&key, now).await.is_ok();
+                if is_touched {
                     Arc::make_mut(&mut session).last_seen = now;
                 }
                 let (id, standing) = (session.id, Standing::Live(session));

@@ -42,3 +42,69 @@ fn a_replica_stores_nothing_and_logs_nobody_out() {
         (user.as_deref() == Some("alice")).then_some(())
     });
 }
+
+#[test]
+fn a_redis_that_takes_no_changes_serves_whoever_comes_back_after_a_while() {
+    let redis = Redis::start();
+    let site = Site::build().redis_at(&redis.url(), "").session("renew_after = \"5m\"").start();
+    let (alice, cart) = (site.login("alice"), site.keep(r#"{"cart":["tea"]}"#));
+    // Seen long ago enough for that to be written again, and with a new ticket that has not come back yet.
+    site.wait(4 * 60);
+    site.look(&alice);
+    site.wait(60);
+    site.look(&alice);
+    for fault in [["min-replicas-to-write", "1"], ["maxmemory", "1"]] {
+        redis.command(&["CONFIG", "SET", fault[0], fault[1]]);
+        // The last one is due to get another ticket.
+        for seconds in [61, 61, 300] {
+            site.wait(seconds);
+            assert_eq!(site.look(&alice).user(), Some("alice"), "{fault:?}, after {seconds} s");
+            assert_eq!(site.look(&cart).session("Data"), Some(r#"{"cart":["tea"]}"#), "{fault:?}, after {seconds} s");
+        }
+        for (browser, name, value) in [
+            (&alice, "Patch", r#"{"more":1}"#),
+            (&cart, "Patch", r#"{"more":1}"#),
+            (&site.guest(), "Patch", r#"{"more":1}"#),
+            (&site.browser(), "Patch", r#"{"more":1}"#),
+            (&site.guest(), "User", "bob"),
+        ] {
+            let (_, answer) = site.visit(browser, post("/change"), ok().session(name, value));
+            assert_eq!((answer.status(), answer.set_cookies().len()), (503, 0), "{fault:?}: {name}");
+        }
+        redis.command(&["CONFIG", "SET", fault[0], "0"]);
+    }
+    // Where memory is short, what makes room is possible.
+    redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    site.patch(&cart, r#"{"cart":null}"#);
+    site.look(&cart).assert_no_session();
+    site.logout(&alice);
+    site.look(&alice).assert_no_session();
+}
+
+/// The rights that the documentation names, and no others.
+#[test]
+fn a_user_with_the_rights_of_the_documentation_can_do_all_there_is() {
+    let page = include_str!("../docs/operations.md");
+    let rights = page.split("user sgw on >PASSWORD ").nth(1).and_then(|rest| rest.lines().next()).expect("the rights");
+    let redis = Redis::build().user("sgw", "secret", rights).start();
+    let site = Site::build().redis_at(&redis.url(), "").start();
+    let alice = site.login("alice");
+    let (id, other) = (site.look(&alice).id().to_owned(), site.login("alice"));
+    site.patch(&alice, r#"{"a":1,"b":2}"#);
+    site.patch(&alice, r#"{"a":null}"#);
+    site.wait(61);
+    assert_eq!(site.look(&alice).session("Data"), Some(r#"{"b":2}"#));
+    site.visit(&alice, post("/persist"), ok().session("Persist", "true"));
+    site.wait(3600);
+    for _ in 0..2 {
+        assert_eq!(site.look(&alice).user(), Some("alice"), "renewed, and the new ticket settled");
+    }
+    assert_eq!(site.admin(get(&format!("/sessions/{id}"))).status(), 200);
+    assert!(site.admin(get("/sessions?user=alice")).text().contains(&id));
+    let (_, answer) = site.visit(&alice, post("/logout"), ok().session("End", "all"));
+    assert_eq!(answer.status(), 200);
+    for browser in [&alice, &other] {
+        site.look(browser).assert_no_session();
+    }
+    assert_eq!(site.metric("session_gateway_store_failures_total", &[]), 0);
+}

@@ -61,7 +61,7 @@ impl Sessions {
         };
         match after {
             After::Live { session, secret, key, cookie } => {
-                self.cookie(session, secret, key, cookie, answer, now).await
+                Ok(self.cookie(session, secret, key, cookie, answer, now).await)
             }
             After::Nothing => self.keep(visit, answer, now).await,
             After::Guest { secret } if self.settings.guest_cookie => Ok(self.guest_cookie(&secret, now)),
@@ -105,12 +105,12 @@ impl Sessions {
             Standing::Live(session) if visit.outdated => match self.store.load(&visit.key, now).await? {
                 Some(Entry::Live(session)) => Ok(self.session_cookie(&session, &visit.secret, now)),
                 Some(Entry::Renewed(_)) => {
-                    self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await
+                    Ok(self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await)
                 }
                 _ => Ok(Cookie::Keep),
             },
             Standing::Live(session) => {
-                self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await
+                Ok(self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await)
             }
             _ if self.is_late(visit, now) => Ok(Cookie::Keep),
             Standing::New { expired: Some(key) } => match self.store.load(key, now).await? {
