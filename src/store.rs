@@ -71,9 +71,12 @@ pub enum Outage {
     /// The answer did not come in time.
     #[error("no answer came in time")]
     TimedOut,
-    /// It takes no changes: a replica, or one that cannot save them.
-    #[error("it takes no changes")]
+    /// It takes no changes: a replica.
+    #[error("it is a replica, and takes no changes")]
     ReadOnly,
+    /// It takes no changes, for it cannot save them, or has too few replicas.
+    #[error("it takes no changes, since it cannot save them")]
+    Unsaved,
     /// It has just been started.
     #[error("it is still loading its data")]
     Loading,
@@ -86,6 +89,9 @@ pub enum Outage {
     /// A part of it has no master at present.
     #[error("it has no master at present")]
     NoMaster,
+    /// What was asked for is on another server of a cluster, which is not configured as one.
+    #[error("it is part of a cluster, and the session is on another server")]
+    Elsewhere,
     /// It said something that no server of ours says.
     #[error("it gave an answer that makes no sense")]
     Incomprehensible,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use session_gateway::config::{Config, Kind, Mistakes, load, parse};
 use session_gateway::proxy::cookies::SameSite;
 use session_gateway::proxy::upstream::{Server, Trust};
-use session_gateway::store::redis::{Address, Password};
+use session_gateway::store::redis::{Address, Password, Servers};
 use session_gateway::telemetry::Access;
 use session_gateway::{admin, store};
 
@@ -265,24 +265,50 @@ fn the_admin_token_is_read_and_never_shown() {
 
 #[test]
 fn a_redis_url_says_where_it_is_and_who_asks() {
-    let (address, password) =
-        (|host: &str, port| Address { host: host.to_owned(), port }, |of: &str| Password(of.into()));
-    for (url, server, tls, user, password, database) in [
-        ("redis://127.0.0.1", address("127.0.0.1", 6379), false, None, None, 0),
-        ("redis://Cache.example.com:7000/", address("cache.example.com", 7000), false, None, None, 0),
-        ("rediss://[::1]/15", address("::1", 6379), true, None, None, 15),
-        ("rediss://[::1]:7000", address("::1", 7000), true, None, None, 0),
-        ("redis://:hush@a/2", address("a", 6379), false, None, Some(password("hush")), 2),
-        ("redis://gw:h%40u%3Ash@a", address("a", 6379), false, Some("gw"), Some(password("h@u:sh")), 0),
-        ("redis://gw:h@u:s/h@a", address("a", 6379), false, Some("gw"), Some(password("h@u:s/h")), 0),
+    let (of, password) = (|host: &str, port| Address { host: host.to_owned(), port }, |of: &str| Password(of.into()));
+    let one = |host, port| Servers::One(of(host, port));
+    let sentinels = |sentinels| Servers::Sentinels { sentinels, master: "my master".to_owned() };
+    for (url, servers, tls, user, password, database) in [
+        ("redis://127.0.0.1", one("127.0.0.1", 6379), false, None, None, 0),
+        ("redis://Cache.example.com:7000/", one("cache.example.com", 7000), false, None, None, 0),
+        ("rediss://[::1]/15", one("::1", 6379), true, None, None, 15),
+        ("rediss://[::1]:7000", one("::1", 7000), true, None, None, 0),
+        ("redis://:hush@a/2", one("a", 6379), false, None, Some(password("hush")), 2),
+        ("redis://gw:h%40u%3Ash@a", one("a", 6379), false, Some("gw"), Some(password("h@u:sh")), 0),
+        ("redis://gw:h@u:s/h@a", one("a", 6379), false, Some("gw"), Some(password("h@u:s/h")), 0),
+        (
+            "redis+sentinel://a,b:7000,[::1]/my%20master",
+            sentinels(vec![of("a", 26_379), of("b", 7000), of("::1", 26_379)]),
+            false,
+            None,
+            None,
+            0,
+        ),
+        (
+            "rediss+sentinel://:hush@a/my%20master/3",
+            sentinels(vec![of("a", 26_379)]),
+            true,
+            None,
+            Some(password("hush")),
+            3,
+        ),
+        (
+            "redis+cluster://gw:hush@a,b:7000/0",
+            Servers::Cluster(vec![of("a", 6379), of("b", 7000)]),
+            false,
+            Some("gw"),
+            Some(password("hush")),
+            0,
+        ),
+        ("rediss+cluster://a", Servers::Cluster(vec![of("a", 6379)]), true, None, None, 0),
     ] {
         let config = good(&with("[store]", &format!("kind = \"redis\"\nurl = {url:?}")));
         let store::Settings::Redis(redis) = config.store else { panic!("the kind is redis") };
-        assert_eq!((&redis.server, redis.tls, redis.database), (&server, tls, database), "{url}");
+        assert!(!format!("{redis:?}").contains("hush"));
+        assert_eq!((redis.servers, redis.tls, redis.database), (servers, tls, database), "{url}");
         assert_eq!((redis.user.as_deref(), &redis.password), (user, &password), "{url}");
         assert_eq!((redis.key_prefix.as_str(), redis.ca.as_deref()), ("sgw", None));
         assert_eq!((redis.timeout, redis.connect_timeout), (Duration::from_millis(250), Duration::from_secs(1)));
-        assert!(!format!("{redis:?}").contains("hush"));
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use crate::store::redis::{Address, Password};
+use crate::store::redis::{Address, Password, Servers};
 use crate::store::{self, Settings, memory};
 
 use super::file::word_in_file;
@@ -58,7 +58,7 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
     }
 
     let (url, password_file, ca) = (url?, password_file?, ca?);
-    let Some(Url { server, tls, user, password, database }) = url.value else {
+    let Some(Url { servers, tls, user, password, database }) = url.value else {
         return Err(section.note(&url.place, Fault::new(Kind::MissingKey, "missing", URL)));
     };
     if password.is_some() && password_file.written {
@@ -74,7 +74,7 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
         return Err(section.note(&ca.place, fault.beside(&url.place, "the url")));
     }
     let settings = store::redis::Settings {
-        server,
+        servers,
         tls,
         ca: ca.value,
         user,
@@ -105,27 +105,27 @@ fn prefix(written: &str) -> Result<String, Fault> {
     Err(malformed(written, "up to 64 letters, digits, `-`, `_`, `.` and `:`"))
 }
 
-const URL: &str = "a URL: \"redis://host:port/database\", or rediss:// for TLS";
+const URL: &str = "a URL: \"redis://host:port/database\", \"redis+sentinel://host,host/master/database\" or \
+                   \"redis+cluster://host,host\", with rediss for TLS";
 
 /// What a URL says.
 struct Url {
-    server: Address,
+    servers: Servers,
     tls: bool,
     user: Option<String>,
     password: Option<Password>,
     database: u32,
 }
 
-/// `redis://USER:PASSWORD@HOST:PORT/DATABASE`, of which only the host must be there. No mistake quotes any of it.
+/// `redis://USER:PASSWORD@HOST:PORT/DATABASE`, of which only the host must be there; with several hosts
+/// `redis+sentinel://…@HOST:PORT,HOST:PORT/MASTER/DATABASE` and `redis+cluster://…@HOST:PORT,HOST:PORT`. No mistake quotes
+/// any of it.
 fn url(written: &str) -> Result<Url, Fault> {
-    let wrong = |found: &str| Fault::new(Kind::Malformed, found, URL);
     let (scheme, rest) = written.split_once("://").ok_or_else(|| wrong("not a URL"))?;
+    let (scheme, kind) = scheme.split_once('+').map_or((scheme, None), |(scheme, kind)| (scheme, Some(kind)));
     let tls = match scheme {
         "redis" => false,
         "rediss" => true,
-        "redis+sentinel" | "redis+cluster" => {
-            return Err(Fault::new(Kind::Unsupported, "not supported by this version", URL));
-        }
         _ => return Err(wrong("a URL of another kind")),
     };
     let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
@@ -133,24 +133,51 @@ fn url(written: &str) -> Result<Url, Fault> {
         Some((user, password)) => (Some(user), Some(password)),
         None => (Some(login), None),
     });
-    let decoded = |part: Option<&str>| -> Result<Option<String>, Fault> {
-        let Some(part) = part.filter(|part| !part.is_empty()) else { return Ok(None) };
-        let text = percent_decode_str(part).decode_utf8();
-        text.map(|text| Some(text.into_owned())).map_err(|_| wrong("its user or password is not UTF-8"))
+    let (hosts, path) = place.split_once('/').unwrap_or((place, ""));
+    let (servers, database) = servers(kind, hosts, path)?;
+    let database = if database.is_empty() { "0" } else { database };
+    let is_number = database.bytes().all(|each| each.is_ascii_digit());
+    let database = database.parse().ok().filter(|_| is_number).ok_or_else(|| wrong("its database is not a number"))?;
+    if database != 0 && matches!(servers, Servers::Cluster(_)) {
+        return Err(Fault::new(Kind::Conflict, "a cluster has one database", "no database, or 0"));
+    }
+    Ok(Url { servers, tls, user: decoded(user)?, password: decoded(password)?.map(Password), database })
+}
+
+fn wrong(found: &str) -> Fault {
+    Fault::new(Kind::Malformed, found, URL)
+}
+
+/// The servers, and what of the path is the database.
+fn servers<'u>(kind: Option<&str>, hosts: &str, path: &'u str) -> Result<(Servers, &'u str), Fault> {
+    let several = |usual_port| {
+        let hosts: Vec<&str> = hosts.split(',').collect();
+        let good: Option<Vec<Address>> = hosts.iter().map(|host| address(host, usual_port)).collect();
+        good.filter(|good| good.len() <= MOST_HOSTS).ok_or_else(|| wrong("one of its hosts or ports is not valid"))
     };
-    let (authority, database) = place.split_once('/').unwrap_or((place, ""));
-    let database = match database {
-        "" => Some(0),
-        digits if digits.bytes().all(|each| each.is_ascii_digit()) => digits.parse().ok(),
-        _ => None,
-    };
-    Ok(Url {
-        server: address(authority, 6379).ok_or_else(|| wrong("its host or port is not valid"))?,
-        tls,
-        user: decoded(user)?,
-        password: decoded(password)?.map(Password),
-        database: database.ok_or_else(|| wrong("its database is not a number"))?,
-    })
+    match kind {
+        None => {
+            let address = address(hosts, 6379).ok_or_else(|| wrong("its host or port is not valid"))?;
+            Ok((Servers::One(address), path))
+        }
+        Some("sentinel") => {
+            let (master, database) = path.split_once('/').unwrap_or((path, ""));
+            let name = decoded(Some(master))?.ok_or_else(|| wrong("it does not say which master"))?;
+            Ok((Servers::Sentinels { sentinels: several(26_379)?, master: name }, database))
+        }
+        Some("cluster") => Ok((Servers::Cluster(several(6379)?), path)),
+        Some(_) => Err(wrong("a URL of another kind")),
+    }
+}
+
+/// More than are ever asked for the others.
+const MOST_HOSTS: usize = 64;
+
+/// A part of the URL that may have `%` escapes; nothing where it is empty.
+fn decoded(part: Option<&str>) -> Result<Option<String>, Fault> {
+    let Some(part) = part.filter(|part| !part.is_empty()) else { return Ok(None) };
+    let text = percent_decode_str(part).decode_utf8();
+    text.map(|text| Some(text.into_owned())).map_err(|_| wrong("a part of it is not UTF-8"))
 }
 
 /// `host`, `host:port` or `[address]:port`.

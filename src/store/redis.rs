@@ -10,6 +10,7 @@
 //! entry has expired is judged by what it says and by the time that the gateway says it is; the time to live only sees to
 //! it that what nobody asks for goes away. No step takes two keys, which may be on two servers of a cluster: see `moves`.
 
+mod cluster;
 mod connect;
 mod failure;
 mod index;
@@ -17,97 +18,54 @@ mod link;
 mod moves;
 mod reply;
 mod script;
+mod sentinel;
 pub mod settings;
+mod shared;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use redis::{Cmd, Value, cmd};
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
+use redis::Value;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::rustls::ClientConfig;
 
 use super::record::{self, Flaw};
 use super::{EditRules, Edited, Ended, Error, Outage, Replaced};
 use crate::session::{Edit, Entry, Lifetimes, Patch, Session, StoreKey, UnixTime, entry::Renewed};
-use connect::{ConnectError, Question};
-use link::Link;
+use connect::{Question, Verb};
 use reply::{INCOMPREHENSIBLE, Reply, pairs};
-use script::{Script, Scripts};
+use script::Script;
+use shared::{Shared, Way};
 
-pub use settings::{Address, Password, Settings};
+pub use settings::{Address, Password, Servers, Settings};
+pub use shared::Stats;
 
 /// One worker's view of it, over a connection of its own.
 #[derive(Clone)]
 pub struct Redis {
     shared: Arc<Shared>,
-    link: Arc<Link>,
-}
-
-/// What all workers have in common.
-struct Shared {
-    settings: Settings,
-    lifetimes: Lifetimes,
-    /// The lifetimes as scripts are told them.
-    spans: String,
-    scripts: Scripts,
-    tls: Option<TlsConnector>,
-    /// Whether the log has said that it cannot be reached.
-    is_away: AtomicBool,
-    connects: AtomicU64,
-    failures: AtomicU64,
-    unreadable: AtomicU64,
-}
-
-/// How it has been doing, over all workers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Connections made.
-    pub connects: u64,
-    /// Questions that were not answered.
-    pub failures: u64,
-    /// Records found that could not be read.
-    pub unreadable: u64,
+    way: Way,
 }
 
 impl Redis {
     /// A first view. Nothing is connected before something is asked. `tls` is for a server that is spoken to over TLS.
     pub fn new(settings: Settings, lifetimes: Lifetimes, tls: Option<Arc<ClientConfig>>) -> Self {
-        let limits = [lifetimes.user, lifetimes.anonymous, lifetimes.persistent];
-        let spans = limits.iter().flat_map(|limits| [limits.idle, limits.lifetime]).chain([lifetimes.tombstone]);
-        let spans = spans.map(|span| span.as_secs().to_string()).collect::<Vec<_>>().join(" ");
-        let shared = Arc::new(Shared {
-            settings,
-            lifetimes,
-            spans,
-            scripts: Scripts::new(),
-            tls: tls.map(TlsConnector::from),
-            is_away: AtomicBool::new(false),
-            connects: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            unreadable: AtomicU64::new(0),
-        });
-        Self { link: Link::new(Arc::clone(&shared)), shared }
+        let shared = Arc::new(Shared::new(settings, lifetimes, tls));
+        Self { way: Way::new(&shared), shared }
     }
 
     /// Another worker's view.
     #[must_use]
     pub fn for_worker(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), link: Link::new(Arc::clone(&self.shared)) }
+        Self { way: Way::new(&self.shared), shared: Arc::clone(&self.shared) }
     }
 
     /// How it has been doing.
     pub fn stats(&self) -> Stats {
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Stats {
-            connects: of(&self.shared.connects),
-            failures: of(&self.shared.failures),
-            unreadable: of(&self.shared.unreadable),
-        }
+        self.shared.stats()
     }
 
     pub(super) async fn load(&self, key: &StoreKey, now: UnixTime) -> Result<Option<Entry>, Error> {
-        let fields = self.ask(cmd("HGETALL").arg(self.entry_key(key))).await?;
+        let fields = self.command("HGETALL", &self.entry_key(key), &[]).await?;
         let entry = self.readable(record::read(&pairs(fields)?))?;
         Ok(entry.and_then(|entry| entry.at(now, &self.shared.lifetimes)))
     }
@@ -226,8 +184,15 @@ impl Redis {
         }
     }
 
-    async fn ask(&self, command: &Cmd) -> Result<Value, Error> {
-        self.link.ask(Question::Command(command)).await
+    /// The answer, if it comes in time.
+    async fn ask(&self, key: &str, verb: Verb<'_>, arguments: &[&[u8]]) -> Result<Value, Error> {
+        let question = Question { key, verb, arguments, asking: false };
+        let answer = self.way.ask(question, Instant::now() + self.shared.settings.timeout).await;
+        answer.inspect_err(|error| self.shared.count(error))
+    }
+
+    async fn command(&self, name: &str, key: &str, arguments: &[&[u8]]) -> Result<Value, Error> {
+        self.ask(key, Verb::Command(name), arguments).await
     }
 
     /// Runs a script on an entry.
@@ -235,7 +200,7 @@ impl Redis {
         let (key, now) = (self.entry_key(key), now.0.to_string());
         let mut all = vec![now.as_bytes(), self.shared.spans.as_bytes()];
         all.extend(arguments);
-        let answer = self.link.ask(Question::Script { script, key: &key, arguments: &all }).await?;
+        let answer = self.ask(&key, Verb::Script(script), &all).await?;
         let mut reply = Reply::new(answer)?;
         if reply.word() != b"unreadable" {
             return Ok(reply);
@@ -273,26 +238,6 @@ impl Redis {
     fn name(&self, kind: &str, of: &[u8]) -> String {
         let of = str::from_utf8(of).expect("base64url is ASCII");
         [&self.shared.settings.key_prefix, ":", kind, ":", of].concat()
-    }
-}
-
-impl Shared {
-    fn count(&self, error: &Error) {
-        let counter = if matches!(error, Error::Unreadable(_)) { &self.unreadable } else { &self.failures };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn came_back(&self) {
-        self.connects.fetch_add(1, Ordering::Relaxed);
-        if self.is_away.swap(false, Ordering::Relaxed) {
-            tracing::info!(server = %self.settings.server, "the session store can be reached again");
-        }
-    }
-
-    fn went_away(&self, error: &ConnectError) {
-        if !self.is_away.swap(true, Ordering::Relaxed) {
-            tracing::warn!(server = %self.settings.server, %error, "the session store cannot be reached; trying again");
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use session_gateway::session::lifetime::Limits;
 use session_gateway::session::{Edit, Entry, Lifetimes, Patch, Secret, Session, StoreKey, UnixTime};
-use session_gateway::store::redis::{self, Address};
+use session_gateway::store::redis::{self, Address, Servers};
 use session_gateway::store::{EditRules, Edited, Memory, Redis, Store, memory};
 
 use super::server::Server;
@@ -53,7 +53,7 @@ impl Stand {
 
 pub(crate) fn settings(port: u16) -> redis::Settings {
     redis::Settings {
-        server: Address { host: "127.0.0.1".to_owned(), port },
+        servers: Servers::One(Address { host: "127.0.0.1".to_owned(), port }),
         tls: false,
         ca: None,
         user: None,

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::PATIENCE;
 use super::backend::Backend;
 use super::browser::{Browser, Door};
-use super::site::Setup;
+use super::setup::Setup;
 
 /// A running `session-gateway`. Killed when dropped.
 pub struct Process {

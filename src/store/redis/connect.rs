@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo, RedisError, Value};
+use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo, RedisError, Value, cmd, pipe};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::failure;
 use super::script::Script;
-use super::settings::{Address, Settings};
+use super::settings::Address;
+use super::shared::Shared;
 use crate::store::Error;
 
 /// How many commands may wait to be written.
@@ -40,16 +39,23 @@ impl Drop for Wire {
     }
 }
 
-/// What is asked of a server.
+/// What is asked about one key.
 #[derive(Clone, Copy)]
-pub(super) enum Question<'a> {
-    /// One command.
-    Command(&'a Cmd),
-    /// A script over one key.
-    Script { script: &'a Script, key: &'a str, arguments: &'a [&'a [u8]] },
+pub(super) struct Question<'a> {
+    pub(super) key: &'a str,
+    pub(super) verb: Verb<'a>,
+    pub(super) arguments: &'a [&'a [u8]],
+    /// Whether the server has been named by the key's owner, who is just handing it over.
+    pub(super) asking: bool,
 }
 
-/// Why there is no connection. For the log: it quotes nothing that the server said.
+#[derive(Clone, Copy)]
+pub(super) enum Verb<'a> {
+    Command(&'a str),
+    Script(&'a Script),
+}
+
+/// Why there is no connection. For the log: it quotes nothing that a server said.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     #[error("{0}")]
@@ -60,6 +66,19 @@ pub(super) enum ConnectError {
     Name,
     #[error("it did not let us in ({0})")]
     Refused(Error),
+    #[error("no sentinel knows a master who says that it is one")]
+    NoMaster,
+}
+
+/// As whom a server is greeted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// The user of the settings, who asks about the database there.
+    User,
+    /// The same, to a sentinel, which has no databases.
+    SentinelUser,
+    /// Nobody: most sentinels ask for no password.
+    Nobody,
 }
 
 impl Connection {
@@ -78,61 +97,76 @@ impl Connection {
 
     /// The answer, whenever it comes.
     pub(super) async fn ask(&self, question: Question<'_>) -> Result<Value, RedisError> {
-        match question {
-            Question::Command(command) => self.send(command).await,
-            Question::Script { script, key, arguments } => match self.send(&script.by_hash(key, arguments)).await {
-                Err(error) if failure::is_unknown_script(&error) => self.send(&script.by_text(key, arguments)).await,
+        let Question { key, verb, arguments, asking } = question;
+        match verb {
+            Verb::Command(name) => {
+                let mut command = cmd(name);
+                command.arg(key).arg(arguments);
+                self.send(command, asking).await
+            }
+            Verb::Script(script) => match self.send(script.by_hash(key, arguments), asking).await {
+                Err(error) if failure::is_unknown_script(&error) => {
+                    self.send(script.by_text(key, arguments), asking).await
+                }
                 answer => answer,
             },
         }
     }
 
-    async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
-        command.query_async(&mut self.0.redis.clone()).await
+    /// The answer to a command that is about no key.
+    pub(super) async fn tell(&self, command: Cmd) -> Result<Value, RedisError> {
+        self.send(command, false).await
+    }
+
+    async fn send(&self, command: Cmd, asking: bool) -> Result<Value, RedisError> {
+        let redis = &mut self.0.redis.clone();
+        if !asking {
+            return command.query_async(redis).await;
+        }
+        // Both in one message: the first holds for the very next command on the connection.
+        let (answer,) = pipe().cmd("ASKING").ignore().add_command(command).query_async(redis).await?;
+        Ok(answer)
     }
 }
 
-/// A new connection to `address`, within the time that the settings allow for it.
-pub(super) async fn connect(
-    address: &Address,
-    settings: &Settings,
-    tls: Option<&TlsConnector>,
-) -> Result<Connection, ConnectError> {
-    let made = timeout(settings.connect_timeout, async {
-        let socket = TcpStream::connect((address.host.as_str(), address.port)).await?;
-        // Commands are small, and each is waited for.
-        socket.set_nodelay(true)?;
-        match tls {
-            None => greet(socket, settings).await,
-            Some(tls) => {
-                let name = ServerName::try_from(address.host.clone()).map_err(|_| ConnectError::Name)?;
-                greet(tls.connect(name, socket).await?, settings).await
-            }
+/// A new connection to `address`, whenever it is made.
+pub(super) async fn connect(address: &Address, who: Who, shared: &Shared) -> Result<Connection, ConnectError> {
+    let socket = TcpStream::connect((address.host.as_str(), address.port)).await?;
+    // Commands are small, and each is waited for.
+    socket.set_nodelay(true)?;
+    match &shared.tls {
+        None => greet(socket, who, shared).await,
+        Some(tls) => {
+            let name = ServerName::try_from(address.host.clone()).map_err(|_| ConnectError::Name)?;
+            greet(tls.connect(name, socket).await?, who, shared).await
         }
-    });
-    made.await.unwrap_or(Err(ConnectError::Timeout(settings.connect_timeout)))
+    }
 }
 
 async fn greet(
     socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    settings: &Settings,
+    who: Who,
+    shared: &Shared,
 ) -> Result<Connection, ConnectError> {
-    let mut who = RedisConnectionInfo::default()
+    let settings = &shared.settings;
+    let mut greeting = RedisConnectionInfo::default()
         .set_protocol(ProtocolVersion::RESP3)
-        .set_lib_name("session-gateway", env!("CARGO_PKG_VERSION"))
-        .set_db(i64::from(settings.database));
-    if let Some(user) = &settings.user {
-        who = who.set_username(user);
+        .set_lib_name("session-gateway", env!("CARGO_PKG_VERSION"));
+    if who == Who::User {
+        greeting = greeting.set_db(i64::from(settings.database));
     }
-    if let Some(password) = &settings.password {
-        who = who.set_password(&password.0);
+    if let Some(password) = settings.password.as_ref().filter(|_| who != Who::Nobody) {
+        greeting = greeting.set_password(&password.0);
+        if let Some(user) = &settings.user {
+            greeting = greeting.set_username(user);
+        }
     }
     // Whoever waits for an answer does so with a timeout of its own.
     let config = AsyncConnectionConfig::new()
         .set_response_timeout(None)
         .set_connection_timeout(None)
         .set_pipeline_buffer_size(QUEUE);
-    let (redis, driver) = MultiplexedConnection::new_with_config(&who, socket, config)
+    let (redis, driver) = MultiplexedConnection::new_with_config(&greeting, socket, config)
         .await
         .map_err(|error| ConnectError::Refused(failure::cause(&error)))?;
     let driver = tokio::spawn(driver).abort_handle();

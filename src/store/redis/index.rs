@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use redis::{Value, cmd};
+use redis::Value;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
 use super::reply::INCOMPREHENSIBLE;
-use super::{Question, Redis};
+use super::{Redis, Verb};
 use crate::session::{Entry, PublicId, Session, StoreKey, UnixTime};
 use crate::store::record;
 use crate::store::{Error, Outage};
@@ -80,7 +80,7 @@ impl Redis {
         id: &PublicId,
         now: UnixTime,
     ) -> Result<Option<(StoreKey, Arc<Session>)>, Error> {
-        let key = match self.ask(cmd("GET").arg(self.id_key(id))).await? {
+        let key = match self.command("GET", &self.id_key(id), &[]).await? {
             Value::Nil => id.first_key(),
             Value::BulkString(key) => record::read_key(&key).ok_or(INCOMPREHENSIBLE)?,
             _ => return Err(INCOMPREHENSIBLE),
@@ -97,17 +97,15 @@ impl Redis {
         let end = self.shared.lifetimes.end(session).0.to_string();
         let (index, now, key) = (self.user_key(user), now.0.to_string(), record::key(key));
         let arguments = [now.as_bytes(), end.as_bytes(), &key];
-        let question = Question::Script { script: &self.shared.scripts.index, key: &index, arguments: &arguments };
-        self.link.ask(question).await.map(drop)
+        self.ask(&index, Verb::Script(&self.shared.scripts.index), &arguments).await.map(drop)
     }
 
     /// A session has moved. If this fails, both indexes still lead there by the old key, while that is remembered.
     pub(super) async fn moved(&self, old: &StoreKey, new: &StoreKey, session: &Session, now: UnixTime) {
         if session.id.first_key() != *new {
             let left = self.shared.lifetimes.end(session).since(now).as_secs() + MARGIN;
-            let mut point = cmd("SET");
-            point.arg(self.id_key(&session.id)).arg(&record::key(new)[..]).arg("EX").arg(left);
-            let _ = self.ask(&point).await;
+            let (key, left) = (record::key(new), left.to_string());
+            let _ = self.command("SET", &self.id_key(&session.id), &[&key, b"EX", left.as_bytes()]).await;
         }
         if let Some(user) = &session.user {
             let _ = self.drop_key(user, old).await;
@@ -122,13 +120,13 @@ impl Redis {
                 let _ = this.drop_key(user, &key).await;
             }
             if session.id.first_key() != key {
-                let _ = this.ask(cmd("DEL").arg(this.id_key(&session.id))).await;
+                let _ = this.command("DEL", &this.id_key(&session.id), &[]).await;
             }
         });
     }
 
     async fn keys_of(&self, user: &str) -> Result<Vec<StoreKey>, Error> {
-        let Value::Array(members) = self.ask(cmd("ZRANGE").arg(self.user_key(user)).arg(0).arg(-1)).await? else {
+        let Value::Array(members) = self.command("ZRANGE", &self.user_key(user), &[b"0", b"-1"]).await? else {
             return Err(INCOMPREHENSIBLE);
         };
         let read = |member| match member {
@@ -139,7 +137,7 @@ impl Redis {
     }
 
     async fn drop_key(&self, user: &str, key: &StoreKey) -> Result<(), Error> {
-        self.ask(cmd("ZREM").arg(self.user_key(user)).arg(&record::key(key)[..])).await.map(drop)
+        self.command("ZREM", &self.user_key(user), &[&record::key(key)]).await.map(drop)
     }
 
     /// Many at once, in one stream of commands.

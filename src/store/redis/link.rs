@@ -1,4 +1,4 @@
-//! One worker's way to Redis: a connection that is made when it is first needed, and replaced when it fails.
+//! One worker's way to one server: a connection that is made when it is first needed, and replaced when it fails.
 //!
 //! ```text
 //! Idle ─ asked ─▶ Connecting ─ made ─▶ Up ─ lost, late, read-only ─▶ Down ─ made ─▶ Up
@@ -15,11 +15,13 @@ use std::time::Duration;
 use redis::Value;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::Shared;
-use super::connect::{Connection, Question, connect};
-use super::failure;
+use super::connect::{ConnectError, Connection, Question, Who, connect};
+use super::failure::Failure;
+use super::sentinel::connect_to_master;
+use super::settings::Address;
+use super::shared::Shared;
 use crate::store::{Error, Outage};
 
 /// How long after a failure the next attempt comes, at first and at most.
@@ -29,7 +31,19 @@ const LASTING: Duration = Duration::from_secs(5);
 
 pub(super) struct Link {
     shared: Arc<Shared>,
+    target: Target,
     state: Mutex<State>,
+}
+
+/// Which server it leads to.
+#[derive(Clone)]
+pub(super) enum Target {
+    Server(Address),
+    /// Whichever these sentinels say is the master of that name.
+    Master {
+        sentinels: Vec<Address>,
+        name: String,
+    },
 }
 
 /// A task is what ends `Connecting` and `Down`; only the end of its runtime takes it away before.
@@ -42,29 +56,26 @@ enum State {
 }
 
 impl Link {
-    pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, state: Mutex::new(State::Idle) })
+    pub(super) fn new(target: Target, shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self { shared, target, state: Mutex::new(State::Idle) })
     }
 
     /// The answer, if it comes in time.
-    pub(super) async fn ask(self: &Arc<Self>, question: Question<'_>) -> Result<Value, Error> {
-        let deadline = Instant::now() + self.shared.settings.timeout;
-        let answer = match self.connection(deadline).await {
-            Err(error) => Err(error),
-            Ok(connection) => match timeout_at(deadline, connection.ask(question)).await {
-                Ok(answer) => answer.map_err(|error| failure::cause(&error)),
-                Err(_) => Err(Error::Unavailable(Outage::TimedOut)),
-            }
-            .inspect_err(|error| self.look_at(error, &connection)),
+    pub(super) async fn ask(self: &Arc<Self>, question: Question<'_>, deadline: Instant) -> Result<Value, Failure> {
+        let connection = self.connection(deadline).await?;
+        let failure = match timeout_at(deadline, connection.ask(question)).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => Failure::new(&error),
+            Err(_) => Failure::Error(Error::Unavailable(Outage::TimedOut)),
         };
-        if let Err(error) = &answer {
-            self.shared.count(error);
+        if let Failure::Error(Error::Unavailable(outage)) = &failure {
+            self.look_at(*outage, &connection);
         }
-        answer
+        Err(failure)
     }
 
     /// The connection, as soon as there is one.
-    async fn connection(self: &Arc<Self>, deadline: Instant) -> Result<Connection, Error> {
+    pub(super) async fn connection(self: &Arc<Self>, deadline: Instant) -> Result<Connection, Error> {
         loop {
             let mut made = {
                 let mut state = self.state();
@@ -99,8 +110,8 @@ impl Link {
     }
 
     /// Replaces a connection that has shown to be no good. Requests that wait for answers on it may still get them.
-    fn look_at(self: &Arc<Self>, error: &Error, connection: &Connection) {
-        if !matches!(error, Error::Unavailable(Outage::Lost | Outage::TimedOut | Outage::ReadOnly | Outage::NoMaster)) {
+    fn look_at(self: &Arc<Self>, outage: Outage, connection: &Connection) {
+        if !matches!(outage, Outage::Lost | Outage::TimedOut | Outage::ReadOnly) {
             return;
         }
         let mut state = self.state();
@@ -126,21 +137,43 @@ impl Link {
 async fn reconnect(link: Weak<Link>, mut pause: Duration, mut waiting: Option<watch::Sender<()>>) {
     loop {
         sleep(scattered(pause)).await;
-        let Some(shared) = link.upgrade().map(|link| Arc::clone(&link.shared)) else { return };
-        let made = connect(&shared.settings.server, &shared.settings, shared.tls.as_ref()).await;
+        let Some((target, shared)) = link.upgrade().map(|link| (link.target.clone(), Arc::clone(&link.shared))) else {
+            return;
+        };
+        let limit = shared.settings.connect_timeout;
+        let made = timeout(limit, target.connect(&shared)).await.unwrap_or(Err(ConnectError::Timeout(limit)));
         let Some(link) = link.upgrade() else { return };
         match made {
             Ok(connection) => {
-                shared.came_back();
+                shared.came_back(&target);
                 *link.state() = State::Up(connection, pause);
                 return;
             }
             Err(error) => {
-                shared.went_away(&error);
+                shared.went_away(&target, &error);
                 pause = longer(pause);
                 link.stop_waiting();
                 drop(waiting.take());
             }
+        }
+    }
+}
+
+impl Target {
+    async fn connect(&self, shared: &Arc<Shared>) -> Result<Connection, ConnectError> {
+        match self {
+            Self::Server(address) => connect(address, Who::User, shared).await,
+            Self::Master { sentinels, name } => connect_to_master(sentinels, name, shared).await,
+        }
+    }
+}
+
+/// As the log calls it.
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Server(address) => address.fmt(f),
+            Self::Master { name, .. } => write!(f, "the master of {name}"),
         }
     }
 }

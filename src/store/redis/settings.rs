@@ -8,8 +8,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Where it is.
-    pub server: Address,
-    /// Whether it is spoken to over TLS.
+    pub servers: Servers,
+    /// Whether it, and its sentinels, are spoken to over TLS.
     pub tls: bool,
     /// PEM file of the authorities that its certificate is checked against; the system's where there is none.
     pub ca: Option<PathBuf>,
@@ -27,8 +27,24 @@ pub struct Settings {
     pub connect_timeout: Duration,
 }
 
-/// A host and a port.
+/// Where a Redis is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Servers {
+    /// One server.
+    One(Address),
+    /// A master and its replicas; which of them is master, sentinels know.
+    Sentinels {
+        /// The sentinels.
+        sentinels: Vec<Address>,
+        /// What they call the master.
+        master: String,
+    },
+    /// Some servers of a cluster, who know the others.
+    Cluster(Vec<Address>),
+}
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address {
     /// A name, or an IP address without brackets.
     pub host: String,
