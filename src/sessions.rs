@@ -82,6 +82,8 @@ pub enum Standing {
     Live(Arc<Session>),
     /// With the ticket of a session that was ended or superseded a moment ago.
     Dead,
+    /// With the ticket of a session of which nothing is known, because the store could not be asked.
+    Unknown(store::Error),
 }
 
 impl Visit {
@@ -177,6 +179,18 @@ impl Sessions {
                 Ok(Visit { standing, secret, key, id, opened_at: now, outdated: outdated || moved })
             }
         }
+    }
+
+    /// A visitor whose session could not be opened, and who is served all the same, as one without a session. The browser's
+    /// cookie stays as it is, and whatever the response asks is refused.
+    pub fn stranger(because: store::Error, now: UnixTime) -> Visit {
+        Visit::fresh(Standing::Unknown(because), now)
+    }
+
+    /// Whether the store can be asked, by asking it.
+    pub async fn check(&self, now: UnixTime) -> Result<(), Error> {
+        self.store.load(&StoreKey::FIRST, now).await?;
+        Ok(())
     }
 
     /// Follows a secret to where its session is now.
