@@ -107,9 +107,13 @@ impl Sending {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<()>> {
-        let slices = [&self.before[self.written..], &self.data, self.behind].map(IoSlice::new);
-        let from = usize::from(self.written == self.before.len());
-        let mut wrote = ready!(to.poll_write(cx, &slices[from..]))?;
+        let before = &self.before[self.written..];
+        // One slice alone, as of nearly every request, is cheaper for the kernel to take.
+        let mut wrote = if self.data.is_empty() && self.behind.is_empty() {
+            ready!(to.poll_write(cx, before))?
+        } else {
+            ready!(to.poll_write_vectored(cx, &[before, &self.data, self.behind].map(IoSlice::new)))?
+        };
         if wrote == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
