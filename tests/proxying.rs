@@ -246,6 +246,23 @@ fn an_absolute_target_names_the_host() {
     assert_eq!(pending.answer().status(), 200);
 }
 
+/// `http://host?query` has no path, and neither has an HTTP/2 `:path` that begins with its query. A request line has one.
+#[test]
+fn a_target_without_a_path_asks_for_the_root() {
+    let site = Site::new();
+    let pending = site.browser().send_raw(b"GET http://localhost?a=b HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let exchange = site.backend.next();
+    assert_eq!(exchange.head.start, "GET /?a=b HTTP/1.1");
+    exchange.reply(ok());
+    assert_eq!(pending.answer().status(), 200);
+    let client = site.http2();
+    let pending = client.send("GET", "?a=b", &[]);
+    let exchange = site.backend.next();
+    assert_eq!(exchange.head.start, "GET /?a=b HTTP/1.1");
+    exchange.reply(ok());
+    assert_eq!(pending.answer().status, 200);
+}
+
 #[test]
 fn connect_opens_no_tunnel() {
     let site = Site::new();
