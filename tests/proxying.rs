@@ -594,6 +594,19 @@ fn http2_requests_are_http1_upstream() {
     assert!(answer.headers.get("connection").is_none() && answer.headers.get("keep-alive").is_none());
 }
 
+/// Clients that know a body's length in advance may still end an empty one in a frame of its own.
+#[test]
+fn an_empty_http2_body_may_end_after_its_head() {
+    let site = Site::new();
+    let client = site.http2();
+    let pending = client.send_with("POST", "/", &[("content-length", "0")], "", Some(&[]));
+    let mut exchange = site.backend.next();
+    assert_eq!(exchange.header("Content-Length"), Some("0"));
+    assert!(exchange.body().complete);
+    exchange.reply(ok());
+    assert_eq!(pending.answer().status, 200);
+}
+
 #[test]
 fn http2_requests_share_a_connection_without_waiting_for_each_other() {
     let site = Site::new();

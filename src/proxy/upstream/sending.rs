@@ -50,7 +50,8 @@ pub(super) enum SendError {
 impl Sending {
     pub(super) fn new(head: Vec<u8>, body: RequestBody) -> Self {
         let framing = match body.length() {
-            Length::Empty => Framing::Ended,
+            // An HTTP/2 body of known length may be empty, and its end be still to come: there is nothing to wait for.
+            Length::Empty | Length::Known(0) => Framing::Ended,
             Length::Known(length) => Framing::Length(length),
             Length::Unknown => Framing::Chunked,
         };
