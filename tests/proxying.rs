@@ -800,6 +800,54 @@ fn a_client_may_take_longer_than_the_response_timeout_to_send_its_body() {
     assert_eq!(pending.answer().status(), 200);
 }
 
+#[test]
+fn a_client_that_pauses_in_its_body_is_waited_for_as_bodies_are() {
+    let site = Site::build().upstream("response_timeout = \"200ms\"\nbody_timeout = \"10s\"").start();
+    let mut pending = site.browser().send(request("PUT", "/").with("Transfer-Encoding", "chunked"));
+    pending.write(&chunk(b"part"));
+    let mut exchange = site.backend.next();
+    exchange.until(b"part\r\n");
+    assert!(exchange.is_held_for(Duration::from_secs(1)), "no upstream is late that has not been asked yet");
+    pending.write(b"0\r\n\r\n");
+    exchange.until(b"0\r\n\r\n");
+    exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    exchange.keep();
+    assert_eq!(pending.answer().status(), 200);
+}
+
+#[test]
+fn an_answer_may_wait_for_the_rest_of_its_request() {
+    let site = Site::build().upstream("body_timeout = \"400ms\"").start();
+    let mut pending = site.browser().send(request("PUT", "/").with("Transfer-Encoding", "chunked"));
+    let mut exchange = site.backend.next();
+    exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+    assert_eq!(pending.head().status(), 200);
+    for _ in 0..8 {
+        pending.write(&chunk(b"part"));
+        exchange.until(b"part\r\n");
+        assert!(exchange.is_held_for(Duration::from_millis(200)), "1600 ms in all");
+    }
+    pending.write(b"0\r\n\r\n");
+    exchange.until(b"0\r\n\r\n");
+    exchange.write(b"done");
+    pending.until(b"done");
+}
+
+#[test]
+fn interim_answers_without_end_are_no_answer() {
+    let site = Site::build().upstream("response_timeout = \"300ms\"").start();
+    let pending = site.browser().send(get("/"));
+    let mut exchange = site.backend.next();
+    let flood = std::thread::spawn(move || {
+        let lines = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(8 * 1024);
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(5) && exchange.send(&lines) {}
+        began.elapsed()
+    });
+    assert_eq!(pending.answer().status(), 504);
+    assert!(flood.join().expect("the flood ends") < Duration::from_secs(4));
+}
+
 // ---- upstream connections
 
 #[test]

@@ -74,6 +74,11 @@ impl Sending {
         self.framing == Framing::Ended && !self.has_bytes()
     }
 
+    /// Whether the client has to send more before anything more can be written.
+    pub(super) fn waits_for_the_client(&self) -> bool {
+        self.framing != Framing::Ended && !self.has_bytes()
+    }
+
     pub(super) fn pieces(&self) -> u64 {
         self.pieces
     }
