@@ -780,6 +780,7 @@ fn a_request_that_stalls_is_ended() {
     pending.write(b"hello");
     let mut exchange = site.backend.next();
     assert!(exchange.is_given_up());
+    assert_eq!(pending.next_answer().status(), 408);
     assert!(pending.is_closed());
 }
 
