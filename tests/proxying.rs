@@ -920,6 +920,32 @@ fn an_idle_connection_is_closed_after_its_time() {
 }
 
 #[test]
+fn a_connection_that_any_line_closes_is_not_kept() {
+    let site = Site::new();
+    for reply in [
+        ok().with("Connection", "close").with("Connection", "keep-alive"),
+        ok().with("Connection", "keep-alive").with("Connection", "close"),
+    ] {
+        let pending = site.browser().send(get("/"));
+        assert!(site.backend.next().closes_after(reply));
+        assert_eq!(pending.answer().status(), 200);
+    }
+}
+
+/// What was announced may still come, and would be taken for the answer to the next request.
+#[test]
+fn a_connection_is_not_kept_after_a_204_that_announces_a_body() {
+    let site = Site::new();
+    for framing in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+        let pending = site.browser().send(get("/"));
+        let mut exchange = site.backend.next();
+        exchange.write(format!("HTTP/1.1 204 No Content\r\n{framing}\r\n\r\n").as_bytes());
+        assert!(exchange.is_given_up(), "{framing}");
+        assert_eq!(pending.answer().status(), 204);
+    }
+}
+
+#[test]
 fn no_connection_is_kept_idle_where_none_may_be() {
     let site = Site::build().upstream("max_idle = 0").start();
     for _ in 0..3 {
