@@ -50,7 +50,8 @@ pub(super) enum SendError {
 impl Sending {
     pub(super) fn new(head: Vec<u8>, body: RequestBody) -> Self {
         let framing = match body.length() {
-            Length::Empty => Framing::Ended,
+            // An HTTP/2 body of known length may be empty, and its end be still to come: there is nothing to wait for.
+            Length::Empty | Length::Known(0) => Framing::Ended,
             Length::Known(length) => Framing::Length(length),
             Length::Unknown => Framing::Chunked,
         };
@@ -71,6 +72,11 @@ impl Sending {
     /// Whether all of it is written.
     pub(super) fn is_whole(&self) -> bool {
         self.framing == Framing::Ended && !self.has_bytes()
+    }
+
+    /// Whether the client has to send more before anything more can be written.
+    pub(super) fn waits_for_the_client(&self) -> bool {
+        self.framing != Framing::Ended && !self.has_bytes()
     }
 
     pub(super) fn pieces(&self) -> u64 {
