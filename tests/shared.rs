@@ -16,7 +16,9 @@ fn site(server: &Server) -> Site {
 
 fn setup(url: &str) -> Setup {
     // Long enough for many servers on few cores.
-    Site::build().store(&format!("kind = \"redis\"\nurl = \"{url}\"\ntimeout = \"5s\"\nconnect_timeout = \"5s\""))
+    Site::build().store(&format!(
+        "kind = \"redis\"\nurl = \"{url}\"\nnear_cache = false\ntimeout = \"5s\"\nconnect_timeout = \"5s\""
+    ))
 }
 
 /// The same visitor, sent to another gateway.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use session_gateway::session::lifetime::Limits;
 use session_gateway::session::{Edit, Entry, Lifetimes, Patch, Secret, Session, StoreKey, UnixTime};
 use session_gateway::store::redis::{self, Address, Servers};
-use session_gateway::store::{EditRules, Edited, Memory, Redis, Store, memory};
+use session_gateway::store::{EditRules, Edited, Memory, Redis, Store, memory, near_cache};
 
 use super::server::Server;
 
@@ -36,6 +36,14 @@ impl Stand {
         Self { store, server: Some(server) }
     }
 
+    /// A Redis behind a near cache that all workers share.
+    pub(crate) fn near_cache() -> Self {
+        let server = Server::start(&[]);
+        let near_cache = Some(near_cache::Settings { max_bytes: 1 << 20 });
+        let settings = redis::Settings { near_cache, ..settings(server.port) };
+        Self { store: Store::Redis(Redis::new(settings, lifetimes(), None)), server: Some(server) }
+    }
+
     /// A worker's view, as of one gateway or of another.
     pub(crate) fn worker(&self) -> Store {
         self.store.for_worker()
@@ -60,6 +68,7 @@ pub(crate) fn settings(port: u16) -> redis::Settings {
         password: None,
         database: 0,
         key_prefix: "sgw".to_owned(),
+        near_cache: None,
         // Many servers run at once here, on few cores.
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(5),
