@@ -22,13 +22,15 @@ use hyper::body::Incoming;
 
 use crate::metrics::Counter;
 use crate::session::{Change, UnixTime};
-use crate::sessions::{Cookie, Sessions, Visit};
+use crate::sessions::{Cookie, Error as SessionError, Sessions, Visit};
+use crate::store;
 use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
 use body::{RequestBody, ResponseBody};
 pub use clock::Clock;
 use cookies::{OurCookie, SameSite};
 use error::{Error, Fault};
 use headers::{Names, Outgoing};
+use route::OnStoreFailure;
 use upstream::{Trust, Upstream};
 
 /// What is known of the client's connection when a request arrives on it.
@@ -91,6 +93,10 @@ pub struct Counters {
     pub malformed: Counter,
     /// Backends' own cookies of our name, removed.
     pub shadowed: Counter,
+    /// Requests refused because the store could not be asked about their session.
+    pub rejected: Counter,
+    /// Requests served as a visitor's without a session for the same reason.
+    pub served_anonymous: Counter,
 }
 
 impl Counters {
@@ -105,6 +111,8 @@ impl Counters {
             on_failure: Counter::default(),
             malformed: Counter::default(),
             shadowed: Counter::default(),
+            rejected: Counter::default(),
+            served_anonymous: Counter::default(),
         }
     }
 }
@@ -201,7 +209,8 @@ impl Proxy {
 
         let visit = if route.session {
             let opened = self.sessions.open(ticket, !route.passive, now).await;
-            let visit = opened.map_err(|source| Error::session(upstream, source))?;
+            let visit = opened.or_else(|error| self.without_store(error, route.on_store_failure, now));
+            let visit = visit.map_err(|source| Error::session(upstream, source))?;
             exchange.in_session(|| self.sessions.ring().log_hash(visit.id()));
             if upstream.trust() > Trust::None {
                 outgoing.identify(&self.names, &visit, self.sessions.lifetimes());
@@ -242,6 +251,21 @@ impl Proxy {
         let (index, route) = found.ok_or(Error::NoRoute)?;
         exchange.on(&self.labels[index]);
         Ok(Way { route, upstream: &self.upstreams[route.upstream] })
+    }
+
+    /// What becomes of a request whose session could not be opened.
+    fn without_store(&self, error: SessionError, policy: OnStoreFailure, now: UnixTime) -> Result<Visit, SessionError> {
+        match (error, policy) {
+            (SessionError::Store(because @ store::Error::Unavailable(_)), OnStoreFailure::Anonymous) => {
+                self.counters.served_anonymous.increment();
+                Ok(Sessions::stranger(because, now))
+            }
+            (SessionError::Store(store::Error::Unavailable(_)), OnStoreFailure::Reject) => {
+                self.counters.rejected.increment();
+                Err(error)
+            }
+            _ => Err(error),
+        }
     }
 
     /// Takes what the answer asks of the session out of it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use session_gateway::config::{Config, Kind, Mistakes, load, parse};
 use session_gateway::proxy::cookies::SameSite;
+use session_gateway::proxy::route::OnStoreFailure;
 use session_gateway::proxy::upstream::{Server, Trust};
 use session_gateway::store::redis::{Address, Password, Servers};
 use session_gateway::telemetry::Access;
@@ -117,6 +118,7 @@ fn the_manual_means_what_the_design_says() {
     let route = &config.proxy.routes[0];
     assert_eq!((&route.host, route.path.as_str(), route.upstream), (&None, "/", 0));
     assert_eq!((route.session, route.passive), (true, false));
+    assert_eq!(route.on_store_failure, OnStoreFailure::Reject);
     assert_eq!(config.admin, Some(admin::Settings { listen: ([127, 0, 0, 1], 9900).into(), token: None }));
     assert_eq!((config.log.level.as_str(), config.log.access), ("info", Access::Text));
     assert_eq!((config.proxy.routes.len(), config.proxy.upstreams.len()), (1, 1));

@@ -8,7 +8,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use stand::{Stand, TIMEOUT};
+use stand::{Stand, TIMEOUT, assert_refusal, within_limit};
 use support::redis::Redis;
 use support::*;
 
@@ -201,4 +201,67 @@ fn a_record_that_cannot_be_read_is_an_error_for_its_visitor_alone_and_logs_nobod
         stand.assert_all_is_well();
     }
     stand.recover();
+}
+
+#[test]
+fn where_a_route_says_so_sessions_are_served_as_strangers_while_redis_is_down_and_keep_their_cookies() {
+    let mut stand = Stand::new(Redis::build());
+    let before = stand.alice.sid();
+    stand.redis.kill();
+    for _ in 0..3 {
+        let seen = stand.serve(&stand.alice, get("/open"), ok());
+        assert_eq!((seen.user(), seen.data(), seen.is_new()), (None, None, false));
+    }
+    // What cannot be done is not reported as done, a logout least of all.
+    for reply in [
+        ok().session("Patch", r#"{"note":"lost"}"#),
+        ok().session("User", "mallory"),
+        ok().session("End", "this"),
+        ok().session("Renew", "true"),
+    ] {
+        let (_, answer) = within_limit(|| stand.site.visit(&stand.alice, post("/open"), reply));
+        assert_refusal(&answer);
+    }
+    assert_eq!(stand.alice.sid(), before);
+    assert!(stand.site.metric("session_gateway_requests_without_store_total", &[("outcome", "anonymous")]) >= 7);
+    stand.refuse(&stand.alice, get("/look"));
+    assert!(stand.site.metric("session_gateway_requests_without_store_total", &[("outcome", "rejected")]) >= 1);
+    stand.redis.restart();
+    stand.recover();
+}
+
+#[test]
+fn a_guest_whose_ticket_waits_to_be_signed_anew_is_served_without_redis() {
+    let before = Site::build().keys(&[1]).start();
+    let mut stand = Stand::with(Redis::build(), Site::build().keys(&[2, 1]));
+    let guest = stand.site.browser();
+    guest.plant(COOKIE, &before.guest().sid().expect("a guest's ticket"));
+    stand.redis.kill();
+    assert!(!stand.serve(&guest, get("/look"), ok()).is_new());
+    stand.redis.restart();
+    eventually("the ticket is signed anew", || stand.site.visit(&guest, get("/look"), ok()).1.sid());
+}
+
+#[test]
+fn readiness_says_whether_redis_answers() {
+    let mut stand = Stand::new(Redis::build());
+    let ready = |target: &str| {
+        let answer = within_limit(|| stand.site.admin(get(target)));
+        (answer.status(), answer.text())
+    };
+    assert_eq!(ready("/readyz"), (200, "ready\n".to_owned()));
+    assert_eq!(ready("/readyz?store=optional"), (200, "ready\n".to_owned()));
+    assert_eq!(ready("/readyz?store=never").0, 400);
+    stand.redis.kill();
+    let ready = |target: &str| {
+        let answer = within_limit(|| stand.site.admin(get(target)));
+        (answer.status(), answer.text())
+    };
+    let (status, text) = ready("/readyz");
+    assert!(status == 503 && text.contains("the session store is not available"), "{status} {text}");
+    let (status, text) = ready("/readyz?store=optional");
+    assert!(status == 200 && text.contains("the session store is not available"), "{status} {text}");
+    assert_eq!(ready("/livez").0, 200);
+    stand.redis.restart();
+    eventually("the gateway is ready again", || (stand.site.admin(get("/readyz")).status() == 200).then_some(()));
 }

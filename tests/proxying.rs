@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::wire::chunk;
 use support::*;
@@ -668,6 +668,20 @@ fn an_upstream_that_is_silent_is_504() {
     assert!(answer.text().contains("Gateway Timeout"));
     assert!(held.is_given_up(), "nobody waits for that answer any more");
     assert_eq!(site.visit(&browser, get("/"), ok()).1.status(), 200);
+}
+
+#[test]
+fn the_response_timeout_is_counted_once() {
+    let timeout = Duration::from_secs(1);
+    let site = Site::build().upstream("response_timeout = \"1s\"").start();
+    for request in [get("/"), post("/").body("short")] {
+        let began = Instant::now();
+        let pending = site.browser().send(request);
+        let held = site.backend.next();
+        assert_eq!(pending.answer().status(), 504);
+        assert!((timeout..timeout * 9 / 5).contains(&began.elapsed()), "{:?}", began.elapsed());
+        drop(held);
+    }
 }
 
 #[test]

@@ -5,10 +5,9 @@
 mod in_memory;
 #[path = "store/redis.rs"]
 mod in_redis;
-#[path = "store/server.rs"]
-mod server;
 #[path = "store/stand.rs"]
 mod stand;
+mod support;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -32,6 +31,8 @@ macro_rules! promises {
         mod near_cache {
             $(#[test] fn $promise() { super::$promise(&super::Stand::near_cache()); })*
         }
+        /// All of them, by name.
+        const PROMISES: &[(&str, fn(&Stand))] = &[$((stringify!($promise), $promise)),*];
     };
 }
 

@@ -221,6 +221,10 @@ impl Sum {
     }
 
     fn store(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Requests with a session's ticket while the store could not be asked, by what became of them";
+        let mut family = counter(encoder, "requests_without_store", help)?;
+        sample(&mut family, &[("outcome", "rejected")], self.sum(|worker| &worker.proxy.rejected))?;
+        sample(&mut family, &[("outcome", "anonymous")], self.sum(|worker| &worker.proxy.served_anonymous))?;
         match &self.store {
             Store::Memory(memory) => {
                 let stats = memory.stats();

@@ -4,6 +4,8 @@
 
 mod answer;
 mod connection;
+#[cfg(test)]
+mod differential;
 mod incoming;
 mod pool;
 mod sending;

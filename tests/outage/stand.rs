@@ -34,7 +34,11 @@ impl Stand {
         let lines = format!("near_cache = false\ntimeout = \"{}ms\"", TIMEOUT.as_millis());
         let site = setup
             .another_at("mirror", Mirror::start().server(), "trust = \"read\"")
-            .routes(&["path = \"/\"\nupstream = \"app\"", "path = \"/mirror\"\nupstream = \"mirror\""])
+            .routes(&[
+                "path = \"/\"\nupstream = \"app\"",
+                "path = \"/open\"\nupstream = \"app\"\non_store_failure = \"anonymous\"",
+                "path = \"/mirror\"\nupstream = \"mirror\"",
+            ])
             .redis_at(&redis.url_through(relay.port()), &lines)
             .start();
         let (alice, cart, guest) = (site.login("alice"), site.keep(r#"{"cart":["apple"]}"#), site.guest());
@@ -140,7 +144,7 @@ pub(crate) fn within_limit<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-fn assert_refusal(answer: &Answer) {
+pub(crate) fn assert_refusal(answer: &Answer) {
     assert_eq!(answer.status(), 503, "{}", answer.text_head());
     assert_eq!(answer.set_cookies(), [], "{}", answer.text_head());
     assert!(answer.header("retry-after").is_some(), "{}", answer.text_head());

@@ -2,9 +2,12 @@
 
 use session_gateway::session::{Entry, PublicId, Session, StoreKey};
 use session_gateway::store::record::Flaw;
-use session_gateway::store::{Edited, Ended, Error, Outage, Redis, Replace, Replaced, Store};
+use session_gateway::store::redis::{Address, Servers};
+use session_gateway::store::{Edited, Ended, Error, Outage, Replace, Replaced, Store};
 
 use super::stand::*;
+use super::support::redis::sentinels::NAME;
+use super::support::redis::{Cluster, Redis, Sentinels, Value};
 
 fn entry_key(key: &StoreKey) -> String {
     format!("sgw:s:{}", PublicId::from(*key))
@@ -41,7 +44,7 @@ fn stand_key() -> StoreKey {
 #[test]
 fn a_record_that_cannot_be_read_is_one_clear_error_and_is_left_as_it_is() {
     let stand = Stand::redis();
-    let server = stand.server();
+    let server = stand.redis_server();
     block_on(async {
         let store = stand.worker();
         for (field, value, flaw) in [
@@ -52,12 +55,12 @@ fn a_record_that_cannot_be_read_is_one_clear_error_and_is_left_as_it_is() {
         ] {
             let key = key();
             born(&store, &key, NOW).await;
-            server.ask::<()>(&[b"HSET", entry_key(&key).as_bytes(), field.as_bytes(), value.as_bytes()]);
-            let before: Vec<(String, String)> = server.ask(&[b"HGETALL", entry_key(&key).as_bytes()]);
+            server.command(&["HSET", &entry_key(&key), field, value]);
+            let before = server.command(&["HGETALL", &entry_key(&key)]);
             for (question, answer) in ask_all(&store, &key).await.into_iter().enumerate() {
                 assert_eq!(answer, Err(Error::Unreadable(flaw)), "question {question} about {value:?}");
             }
-            assert_eq!(server.ask::<Vec<(String, String)>>(&[b"HGETALL", entry_key(&key).as_bytes()]), before);
+            assert_eq!(server.command(&["HGETALL", &entry_key(&key)]), before);
         }
         let counted = stats(&store);
         assert_eq!((counted.unreadable, counted.failures), (4 * 9, 0));
@@ -67,22 +70,19 @@ fn a_record_that_cannot_be_read_is_one_clear_error_and_is_left_as_it_is() {
 #[test]
 fn another_type_under_our_key_is_one_clear_error() {
     let stand = Stand::redis();
-    let server = stand.server();
+    let server = stand.redis_server();
     block_on(async {
         let store = stand.worker();
-        for put in [&[&b"SET"[..], b"KEY", b"x"][..], &[b"SADD", b"KEY", b"x"], &[b"RPUSH", b"KEY", b"x"]] {
+        for put in ["SET", "SADD", "RPUSH"] {
             let key = key();
-            let name = entry_key(&key);
-            let put: Vec<&[u8]> =
-                put.iter().map(|word| if *word == b"KEY" { name.as_bytes() } else { *word }).collect();
-            server.ask::<()>(&put);
+            server.command(&[put, &entry_key(&key), "x"]);
             for (question, answer) in ask_all(&store, &key).await.into_iter().enumerate() {
                 assert_eq!(answer, Err(Error::Unreadable(Flaw::Type)), "question {question}");
             }
         }
         // A hash of somebody else's.
         let key = key();
-        server.ask::<()>(&[b"HSET", entry_key(&key).as_bytes(), b"name", b"value"]);
+        server.command(&["HSET", &entry_key(&key), "name", "value"]);
         for (question, answer) in ask_all(&store, &key).await.into_iter().enumerate() {
             assert_eq!(answer, Err(Error::Unreadable(Flaw::Meta)), "question {question}");
         }
@@ -92,7 +92,7 @@ fn another_type_under_our_key_is_one_clear_error() {
 #[test]
 fn damaged_data_is_an_error_of_that_session_alone() {
     let stand = Stand::redis();
-    let server = stand.server();
+    let server = stand.redis_server();
     block_on(async {
         let store = stand.worker();
         let (good, mut bad) = (key(), Vec::new());
@@ -105,7 +105,7 @@ fn damaged_data_is_an_error_of_that_session_alone() {
         ] {
             let key = key();
             store.insert(&key, of("alice", key, NOW)).await.unwrap();
-            server.ask::<()>(&[b"HSET", entry_key(&key).as_bytes(), field, value]);
+            server.command(&[b"HSET", entry_key(&key).as_bytes(), field, value]);
             assert_eq!(store.load(&key, NOW).await.map(drop), Err(Error::Unreadable(flaw)));
             bad.push(key);
         }
@@ -120,7 +120,7 @@ fn damaged_data_is_an_error_of_that_session_alone() {
 #[test]
 fn nothing_is_stored_without_a_time_to_live() {
     let stand = Stand::redis();
-    let server = stand.server();
+    let server = stand.redis_server();
     block_on(async {
         let (store, guest, marked, barred, new, last) = (stand.worker(), key(), key(), key(), key(), key());
         born(&store, &guest, NOW).await;
@@ -140,14 +140,14 @@ fn nothing_is_stored_without_a_time_to_live() {
         store.insert(&last, of("bob", last, NOW)).await.unwrap();
         assert!(matches!(store.end(&last, false, at(60), NOW).await, Ok(Ended::Session(_))));
 
-        let keys: Vec<String> = server.ask(&[b"KEYS", b"*"]);
+        let keys: Vec<String> = server.command(&["KEYS", "*"]).list().iter().map(Value::text).collect();
         assert!(keys.len() >= 8, "{keys:?}");
         for key in &keys {
-            let left: i64 = server.ask(&[b"PTTL", key.as_bytes()]);
+            let left = server.command(&["PTTL", key]).integer();
             assert!(left > 0 && key.starts_with("sgw:"), "{key} lives for {left} ms");
         }
         // Longer than the session by what clocks may differ, and by no more than that.
-        let left = |key: &StoreKey| server.ask::<i64>(&[b"TTL", entry_key(key).as_bytes()]);
+        let left = |key: &StoreKey| server.command(&["TTL", &entry_key(key)]).integer();
         assert!((86_400 + 50..=86_400 + 60).contains(&left(&guest)), "{}", left(&guest));
         assert!((1800 + 50..=1800 + 60).contains(&left(&new)), "{}", left(&new));
         assert!((60 + 50..=60 + 60).contains(&left(&marked)), "{}", left(&marked));
@@ -157,13 +157,13 @@ fn nothing_is_stored_without_a_time_to_live() {
 #[test]
 fn a_user_s_index_lasts_as_long_as_the_longest_of_the_sessions() {
     let stand = Stand::redis();
-    let server = stand.server();
+    let server = stand.redis_server();
     let index = || {
-        let keys: Vec<String> = server.ask(&[b"KEYS", b"sgw:u:*"]);
-        assert_eq!(keys.len(), 1, "{keys:?}");
-        keys[0].clone()
+        let keys = server.command(&["KEYS", "sgw:u:*"]);
+        assert_eq!(keys.list().len(), 1, "{keys:?}");
+        keys.list()[0].text()
     };
-    let left = || server.ask::<i64>(&[b"TTL", index().as_bytes()]);
+    let left = || server.command(&["TTL", &index()]).integer();
     block_on(async {
         let (store, short, long) = (stand.worker(), key(), key());
         store.insert(&long, Session { persistent: true, ..of("alice", long, NOW) }).await.unwrap();
@@ -175,12 +175,12 @@ fn a_user_s_index_lasts_as_long_as_the_longest_of_the_sessions() {
         assert!(matches!(store.edit(&short, &persist, NO_BIRTH, at(3)).await, Ok(Edited::Live(_))));
         assert!(left() > 2_678_000, "{}", left());
         // What has expired leaves the index when somebody looks, and what lives does not.
-        assert_eq!(server.ask::<i64>(&[b"ZCARD", index().as_bytes()]), 1);
+        assert_eq!(server.command(&["ZCARD", &index()]).integer(), 1);
         let idle = key();
         store.insert(&idle, of("alice", idle, NOW)).await.unwrap();
-        assert_eq!(server.ask::<i64>(&[b"ZCARD", index().as_bytes()]), 2);
+        assert_eq!(server.command(&["ZCARD", &index()]).integer(), 2);
         assert_eq!(keys_of(&store, "alice", at(1800)).await, [short]);
-        assert_eq!(server.ask::<i64>(&[b"ZCARD", index().as_bytes()]), 1);
+        assert_eq!(server.command(&["ZCARD", &index()]).integer(), 1);
     });
 }
 
@@ -211,7 +211,7 @@ fn scripts_that_the_server_has_forgotten_are_told_again() {
     block_on(async {
         let (store, key) = (stand.worker(), key());
         born(&store, &key, NOW).await;
-        stand.server().ask::<()>(&[b"SCRIPT", b"FLUSH"]);
+        stand.redis_server().command(&["SCRIPT", "FLUSH"]);
         assert!(matches!(store.edit(&key, &patch(r#"{"b":2}"#), NO_BIRTH, NOW).await, Ok(Edited::Live(_))));
         assert_eq!(super::data(&store, &key, NOW).await.as_deref(), Some(r#"{"a":1,"b":2}"#));
     });
@@ -219,11 +219,10 @@ fn scripts_that_the_server_has_forgotten_are_told_again() {
 
 #[test]
 fn no_server_is_a_failure_and_never_no_session() {
-    let stand = Stand::redis();
-    let port = stand.server().port;
-    drop(stand);
+    let mut redis = Redis::start();
+    redis.kill();
     block_on(async {
-        let store = Store::Redis(Redis::new(settings(port), lifetimes(), None));
+        let store = store_at(one(redis.port()), "sgw");
         for answer in ask_all(&store, &key()).await {
             let Err(Error::Unavailable(outage)) = answer else { panic!("{answer:?}") };
             assert!(matches!(outage, Outage::Down | Outage::Unreachable), "{outage:?}");
@@ -239,7 +238,7 @@ fn a_lost_connection_is_made_again() {
         let (store, key) = (stand.worker(), key());
         born(&store, &key, NOW).await;
         for _ in 0..3 {
-            stand.server().ask::<()>(&[b"CLIENT", b"KILL", b"TYPE", b"normal", b"SKIPME", b"yes"]);
+            stand.redis_server().command(&["CLIENT", "KILL", "TYPE", "normal"]);
             let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
             while store.load(&key, NOW).await.is_err() {
                 assert!(tokio::time::Instant::now() < deadline, "it should be back by now");
@@ -247,5 +246,78 @@ fn a_lost_connection_is_made_again() {
             }
         }
         assert!(stats(&store).connects > 1);
+    });
+}
+
+fn servers(cluster: &Cluster) -> Servers {
+    Servers::Cluster(addresses(&cluster.url()))
+}
+
+fn addresses(url: &str) -> Vec<Address> {
+    let hosts = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).expect("a URL");
+    hosts.split(',').map(|host| at_port(host.rsplit(':').next().expect("a port").parse().expect("a port"))).collect()
+}
+
+#[test]
+fn every_promise_is_kept_by_a_cluster() {
+    let cluster = Cluster::start();
+    for (name, promise) in super::PROMISES {
+        eprintln!("{name}");
+        promise(&Stand::among(&servers(&cluster), name));
+    }
+    let used = cluster.nodes.iter().filter(|node| node.calls().contains_key("hset")).count();
+    assert!(used >= 3, "every master has some of it");
+}
+
+#[test]
+fn every_promise_is_kept_behind_sentinels() {
+    let sentinels = Sentinels::start();
+    let behind = Servers::Sentinels { sentinels: addresses(&sentinels.url()), master: NAME.to_owned() };
+    for (name, promise) in super::PROMISES {
+        eprintln!("{name}");
+        promise(&Stand::among(&behind, name));
+    }
+}
+
+/// The server of a slot's next owner says where it still is, and that of its last one where it is already.
+#[test]
+fn a_session_is_found_while_its_slot_is_handed_over() {
+    let cluster = Cluster::start();
+    let stand = Stand::among(&servers(&cluster), "sgw");
+    block_on(async {
+        let (store, fresh) = (stand.worker(), stand.worker());
+        let (there, new, gone) = (key(), key(), key());
+        for key in [&there, &gone] {
+            born(&store, key, NOW).await;
+        }
+        for key in [&there, &new, &gone] {
+            let name = entry_key(key);
+            let slot = cluster.nodes[0].command(&["CLUSTER", "KEYSLOT", &name]).integer();
+            let owner = (0..3).find(|node| slot < (node + 1) * 16_384 / 3).expect("one of three");
+            let (owner, slot) = (usize::try_from(owner).unwrap(), slot.to_string());
+            let next = (owner + 1) % 3;
+            let id = |node: usize| cluster.nodes[node].command(&["CLUSTER", "MYID"]).text();
+            cluster.nodes[next].command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &id(owner)]);
+            cluster.nodes[owner].command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id(next)]);
+            let port = cluster.nodes[next].port().to_string();
+            if key == &gone {
+                cluster.nodes[owner].command(&["MIGRATE", "127.0.0.1", &port, &name, "0", "5000"]);
+            }
+            for store in [&store, &fresh] {
+                match store.edit(key, &patch(r#"{"b":2}"#), RULES, NOW).await {
+                    Ok(Edited::Live(_) | Edited::Born(_)) => {}
+                    other => panic!("{other:?}"),
+                }
+                assert!(live(store, key, NOW).await.is_some());
+            }
+            cluster.nodes[owner].command(&["MIGRATE", "127.0.0.1", &port, &name, "0", "5000"]);
+            for node in [next, owner] {
+                cluster.nodes[node].command(&["CLUSTER", "SETSLOT", &slot, "NODE", &id(next)]);
+            }
+            for store in [&store, &fresh, &stand.worker()] {
+                assert!(live(store, key, NOW).await.is_some(), "it is found where it has gone");
+                assert!(matches!(store.edit(key, &patch(r#"{"c":3}"#), NO_BIRTH, NOW).await, Ok(Edited::Live(_))));
+            }
+        }
     });
 }

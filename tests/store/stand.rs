@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use session_gateway::session::lifetime::Limits;
 use session_gateway::session::{Edit, Entry, Lifetimes, Patch, Secret, Session, StoreKey, UnixTime};
-use session_gateway::store::redis::{self, Address, Servers};
-use session_gateway::store::{EditRules, Edited, Memory, Redis, Store, memory, near_cache};
+use session_gateway::store::redis::{Address, Servers, Settings};
+use session_gateway::store::{self, EditRules, Edited, Memory, Store, memory, near_cache};
 
-use super::server::Server;
+use super::support::Redis;
 
 pub(crate) const NOW: UnixTime = UnixTime(1_800_000_000);
 pub(crate) const RULES: EditRules = EditRules { birth: Some(UnixTime(0)), max_data: 1 << 16 };
@@ -21,27 +21,32 @@ pub(crate) fn at(seconds: u64) -> UnixTime {
 /// A store, and what it needs to stand.
 pub(crate) struct Stand {
     store: Store,
-    pub(crate) server: Option<Server>,
+    redis: Option<Redis>,
+    is_quick: bool,
 }
 
 impl Stand {
     pub(crate) fn memory() -> Self {
         let settings = memory::Settings { max_sessions: 100, max_bytes: 1 << 20 };
-        Self { store: Store::Memory(Memory::new(settings, lifetimes()).into()), server: None }
+        Self { store: Store::Memory(Memory::new(settings, lifetimes()).into()), redis: None, is_quick: true }
     }
 
     pub(crate) fn redis() -> Self {
-        let server = Server::start(&[]);
-        let store = Store::Redis(Redis::new(settings(server.port), lifetimes(), None));
-        Self { store, server: Some(server) }
+        let redis = Redis::start();
+        Self { store: store_at(one(redis.port()), "sgw"), redis: Some(redis), is_quick: false }
     }
 
     /// A Redis behind a near cache that all workers share.
     pub(crate) fn near_cache() -> Self {
-        let server = Server::start(&[]);
+        let redis = Redis::start();
         let near_cache = Some(near_cache::Settings { max_bytes: 1 << 20 });
-        let settings = redis::Settings { near_cache, ..settings(server.port) };
-        Self { store: Store::Redis(Redis::new(settings, lifetimes(), None)), server: Some(server) }
+        let settings = Settings { near_cache, ..settings_at(one(redis.port()), "sgw") };
+        Self { store: store_of(settings), redis: Some(redis), is_quick: false }
+    }
+
+    /// A part of its own of servers that stand already.
+    pub(crate) fn among(servers: &Servers, prefix: &str) -> Self {
+        Self { store: store_at(servers.clone(), prefix), redis: None, is_quick: false }
     }
 
     /// A worker's view, as of one gateway or of another.
@@ -49,25 +54,41 @@ impl Stand {
         self.store.for_worker()
     }
 
-    pub(crate) fn server(&self) -> &Server {
-        self.server.as_ref().expect("a Redis")
+    pub(crate) fn redis_server(&self) -> &Redis {
+        self.redis.as_ref().expect("a Redis")
     }
 
     /// How often something is done that is much quicker in memory.
     pub(crate) fn rounds(&self, in_memory: usize, in_redis: usize) -> usize {
-        if self.server.is_some() { in_redis } else { in_memory }
+        if self.is_quick { in_memory } else { in_redis }
     }
 }
 
-pub(crate) fn settings(port: u16) -> redis::Settings {
-    redis::Settings {
-        servers: Servers::One(Address { host: "127.0.0.1".to_owned(), port }),
+pub(crate) fn one(port: u16) -> Servers {
+    Servers::One(at_port(port))
+}
+
+pub(crate) fn at_port(port: u16) -> Address {
+    Address { host: "127.0.0.1".to_owned(), port }
+}
+
+pub(crate) fn store_at(servers: Servers, prefix: &str) -> Store {
+    store_of(settings_at(servers, prefix))
+}
+
+fn store_of(settings: Settings) -> Store {
+    Store::Redis(store::Redis::new(settings, lifetimes(), None))
+}
+
+fn settings_at(servers: Servers, prefix: &str) -> Settings {
+    Settings {
+        servers,
         tls: false,
         ca: None,
         user: None,
         password: None,
         database: 0,
-        key_prefix: "sgw".to_owned(),
+        key_prefix: prefix.to_owned(),
         near_cache: None,
         // Many servers run at once here, on few cores.
         timeout: Duration::from_secs(5),

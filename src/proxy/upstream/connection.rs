@@ -127,8 +127,10 @@ impl Connection {
         self.input.is_empty() && read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Gives back what a large body took: an idle connection keeps no more than a head needs.
+    /// Gives back what a large body took: an idle connection keeps no more than a head needs, and nothing of what a request
+    /// said.
     pub(super) fn rest(&mut self) {
+        self.sending = Sending::default();
         if self.input.capacity() > LEAST {
             self.input = BytesMut::new();
         }

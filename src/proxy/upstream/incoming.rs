@@ -137,6 +137,10 @@ fn trailers(input: &mut BytesMut) -> Result<Option<HeaderMap>, BodyError> {
         Ok(httparse::Status::Partial) if input.len() < LONGEST_TRAILERS => return Ok(None),
         Ok(httparse::Status::Partial) | Err(_) => return Err(BodyError::Trailers),
     };
+    // A line may end in a bare LF for httparse, but within chunks nothing else is that lenient (RFC 9112 section 7.1).
+    if memchr::memchr_iter(b'\n', &input[..length]).any(|at| at == 0 || input[at - 1] != b'\r') {
+        return Err(BodyError::Trailers);
+    }
     let mut trailers = HeaderMap::with_capacity(fields.len());
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| BodyError::Trailers)?;

@@ -92,7 +92,7 @@ impl Lease {
     pub(super) async fn exchange(&mut self, to_head: bool, timeout: Duration) -> Result<(), Failed> {
         let Self { connection, pool, .. } = self;
         connection.timer.as_mut().reset(Instant::now() + timeout);
-        let (mut before, mut refused, mut unanswered) = (0, None, true);
+        let (mut before, mut refused, mut unanswered) = (None, None, true);
         poll_fn(|cx| {
             if refused.is_none() && !connection.sending.is_whole() {
                 match connection.poll_send(cx) {
@@ -120,12 +120,13 @@ impl Lease {
                     }
                 }
             }
+            let before = before.get_or_insert(connection.sending.pieces());
             loop {
                 ready!(connection.timer.as_mut().poll(cx));
-                if connection.sending.pieces() == before {
+                if connection.sending.pieces() == *before {
                     return failed(Error::ResponseTimeout(timeout));
                 }
-                before = connection.sending.pieces();
+                *before = connection.sending.pieces();
                 connection.timer.as_mut().reset(Instant::now() + timeout);
             }
         })

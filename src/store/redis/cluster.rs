@@ -65,6 +65,10 @@ impl Cluster {
         };
         let mut question = question;
         for _ in 0..MOST_REDIRECTS.max(self.seeds.len()) {
+            // No server is to blame for time that another has taken.
+            if Instant::now() >= deadline {
+                return Err(Error::Unavailable(Outage::TimedOut).into());
+            }
             match self.link(&at).ask(question, deadline).await {
                 Ok(answer) => {
                     if owner.is_none() {

@@ -27,7 +27,7 @@ if size > 0 then size = size + 1 end
 if size > most then return { 'over', size } end
 
 if born then
-  redis.call('DEL', KEYS[1])
+  clear()
   entry = { kind = 'live', id = ARGV[6], created = now, seen = now, issued = ARGV[1], version = 0, persistent = '-',
     from = '-' }
 else
@@ -38,9 +38,10 @@ else
   entry.version = (entry.version + 1) % 4294967296
 end
 if ARGV[5] ~= '' then entry.persistent = ARGV[5] end
--- What is removed first, since that is possible where there is no memory left, and makes the rest so.
-for i = 8 + 2 * sets, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
+-- What only removes is possible where there is no memory left.
+if sets == 0 then keep(entry) end
 redis.call('HSET', KEYS[1], 'm', live(entry))
 for i = 8, 7 + 2 * sets, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 8 + 2 * sets, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 keep(entry)
 return { born and 'born' or 'live', redis.call('HGETALL', KEYS[1]) }
