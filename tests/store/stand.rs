@@ -5,7 +5,7 @@ use std::time::Duration;
 use session_gateway::session::lifetime::Limits;
 use session_gateway::session::{Edit, Entry, Lifetimes, Patch, Secret, Session, StoreKey, UnixTime};
 use session_gateway::store::redis::{Address, Servers, Settings};
-use session_gateway::store::{self, EditRules, Edited, Memory, Store, memory};
+use session_gateway::store::{self, EditRules, Edited, Memory, Store, memory, near_cache};
 
 use super::support::Redis;
 
@@ -34,6 +34,14 @@ impl Stand {
     pub(crate) fn redis() -> Self {
         let redis = Redis::start();
         Self { store: store_at(one(redis.port()), "sgw"), redis: Some(redis), is_quick: false }
+    }
+
+    /// A Redis behind a near cache that all workers share.
+    pub(crate) fn near_cache() -> Self {
+        let redis = Redis::start();
+        let near_cache = Some(near_cache::Settings { max_bytes: 1 << 20 });
+        let settings = Settings { near_cache, ..settings_at(one(redis.port()), "sgw") };
+        Self { store: store_of(settings), redis: Some(redis), is_quick: false }
     }
 
     /// A part of its own of servers that stand already.
@@ -65,7 +73,15 @@ pub(crate) fn at_port(port: u16) -> Address {
 }
 
 pub(crate) fn store_at(servers: Servers, prefix: &str) -> Store {
-    let settings = Settings {
+    store_of(settings_at(servers, prefix))
+}
+
+fn store_of(settings: Settings) -> Store {
+    Store::Redis(store::Redis::new(settings, lifetimes(), None))
+}
+
+fn settings_at(servers: Servers, prefix: &str) -> Settings {
+    Settings {
         servers,
         tls: false,
         ca: None,
@@ -73,11 +89,11 @@ pub(crate) fn store_at(servers: Servers, prefix: &str) -> Store {
         password: None,
         database: 0,
         key_prefix: prefix.to_owned(),
+        near_cache: None,
         // Many servers run at once here, on few cores.
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(5),
-    };
-    Store::Redis(store::Redis::new(settings, lifetimes(), None))
+    }
 }
 
 pub(crate) fn lifetimes() -> Lifetimes {
