@@ -1,8 +1,10 @@
 //! What the Redis store promises besides: what stands in Redis, and what it makes of what others put there.
 
+use std::time::{Duration, Instant};
+
 use session_gateway::session::{Entry, PublicId, Session, StoreKey};
 use session_gateway::store::record::Flaw;
-use session_gateway::store::redis::{Address, Servers};
+use session_gateway::store::redis::{Address, Servers, Settings};
 use session_gateway::store::{Edited, Ended, Error, Outage, Replace, Replaced, Store};
 
 use super::stand::*;
@@ -231,6 +233,65 @@ fn no_server_is_a_failure_and_never_no_session() {
     });
 }
 
+/// The first to wait learns that nothing comes; nobody waits after that, until it stirs again.
+#[test]
+fn a_server_that_stands_still_is_waited_for_once() {
+    let redis = Redis::start();
+    block_on(async {
+        let patience = Duration::from_millis(200);
+        let (store, fresh) = (impatient(redis.port(), patience), impatient(redis.port(), patience));
+        let key = key();
+        born(&store, &key, NOW).await;
+        redis.freeze();
+        for (store, outage) in [(&store, Outage::TimedOut), (&fresh, Outage::Unreachable)] {
+            let began = Instant::now();
+            assert_eq!(store.load(&key, NOW).await.map(drop), Err(Error::Unavailable(outage)));
+            assert!(began.elapsed() >= patience);
+            let began = Instant::now();
+            for _ in 0..100 {
+                assert_eq!(store.load(&key, NOW).await.map(drop), Err(Error::Unavailable(Outage::Down)));
+            }
+            assert!(began.elapsed() < patience, "they wait: {:?}", began.elapsed());
+        }
+        redis.thaw();
+        for store in [&store, &fresh] {
+            until_it_answers(store, &key).await;
+        }
+    });
+}
+
+#[test]
+fn whoever_waits_on_a_connection_that_is_given_up_still_gets_an_answer() {
+    let redis = Redis::start();
+    block_on(async {
+        let store = impatient(redis.port(), Duration::from_millis(400));
+        let key = key();
+        born(&store, &key, NOW).await;
+        redis.freeze();
+        let mut early = std::pin::pin!(store.load(&key, NOW));
+        assert!(tokio::time::timeout(Duration::from_millis(200), &mut early).await.is_err());
+        let mut late = std::pin::pin!(store.load(&key, NOW));
+        // The first gives up, which is the end of the connection for whoever comes now.
+        let (early, none) = tokio::join!(early, tokio::time::timeout(Duration::from_millis(210), &mut late));
+        assert_eq!((early.map(drop), none.is_err()), (Err(Error::Unavailable(Outage::TimedOut)), true));
+        redis.thaw();
+        assert!(matches!(late.await, Ok(Some(Entry::Live(_)))));
+    });
+}
+
+fn impatient(port: u16, timeout: Duration) -> Store {
+    let settings = Settings { timeout, ..settings(one(port), "sgw") };
+    Store::Redis(session_gateway::store::Redis::new(settings, lifetimes(), None))
+}
+
+async fn until_it_answers(store: &Store, key: &StoreKey) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while store.load(key, NOW).await.is_err() {
+        assert!(Instant::now() < deadline, "it should be back by now");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[test]
 fn a_lost_connection_is_made_again() {
     let stand = Stand::redis();
@@ -239,11 +300,7 @@ fn a_lost_connection_is_made_again() {
         born(&store, &key, NOW).await;
         for _ in 0..3 {
             stand.redis_server().command(&["CLIENT", "KILL", "TYPE", "normal"]);
-            let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
-            while store.load(&key, NOW).await.is_err() {
-                assert!(tokio::time::Instant::now() < deadline, "it should be back by now");
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
+            until_it_answers(&store, &key).await;
         }
         assert!(stats(&store).connects > 1);
     });

@@ -64,8 +64,8 @@ pub(crate) fn at_port(port: u16) -> Address {
     Address { host: "127.0.0.1".to_owned(), port }
 }
 
-pub(crate) fn store_at(servers: Servers, prefix: &str) -> Store {
-    let settings = Settings {
+pub(crate) fn settings(servers: Servers, prefix: &str) -> Settings {
+    Settings {
         servers,
         tls: false,
         ca: None,
@@ -76,8 +76,11 @@ pub(crate) fn store_at(servers: Servers, prefix: &str) -> Store {
         // Many servers run at once here, on few cores.
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(5),
-    };
-    Store::Redis(store::Redis::new(settings, lifetimes(), None))
+    }
+}
+
+pub(crate) fn store_at(servers: Servers, prefix: &str) -> Store {
+    Store::Redis(store::Redis::new(settings(servers, prefix), lifetimes(), None))
 }
 
 pub(crate) fn lifetimes() -> Lifetimes {
