@@ -1,10 +1,14 @@
 //! What a store promises, asked of every store directly.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "store/gate.rs"]
+mod gate;
 #[path = "store/memory.rs"]
 mod in_memory;
 #[path = "store/redis.rs"]
 mod in_redis;
+#[path = "store/moves.rs"]
+mod moves;
 #[path = "store/stand.rs"]
 mod stand;
 mod support;
@@ -303,6 +307,10 @@ fn a_session_expires_when_nobody_asks_and_is_never_revived(stand: &Stand) {
         let Edited::Born(other) = edit(&store, &key, r#"{"b":2}"#, RULES, at(1800)).await else { panic!("it is born") };
         assert_eq!((other.user.as_deref(), other.data.as_str(), other.created), (None, r#"{"b":2}"#, at(1800)));
         assert!(live(&store, &key, at(1800)).await.unwrap() == *other);
+        // Nor has what is stored there.
+        let later = at(1800 + 86_400);
+        store.insert(&key, of("bob", key, later)).await.expect("there is room");
+        assert!(live(&store, &key, later).await.unwrap() == of("bob", key, later));
     });
 }
 

@@ -40,7 +40,7 @@ impl Stand {
     pub(crate) fn near_cache() -> Self {
         let redis = Redis::start();
         let near_cache = Some(near_cache::Settings { max_bytes: 1 << 20 });
-        let settings = Settings { near_cache, ..settings_at(one(redis.port()), "sgw") };
+        let settings = Settings { near_cache, ..settings(one(redis.port()), "sgw") };
         Self { store: store_of(settings), redis: Some(redis), is_quick: false }
     }
 
@@ -73,14 +73,14 @@ pub(crate) fn at_port(port: u16) -> Address {
 }
 
 pub(crate) fn store_at(servers: Servers, prefix: &str) -> Store {
-    store_of(settings_at(servers, prefix))
+    store_of(settings(servers, prefix))
 }
 
 fn store_of(settings: Settings) -> Store {
     Store::Redis(store::Redis::new(settings, lifetimes(), None))
 }
 
-fn settings_at(servers: Servers, prefix: &str) -> Settings {
+pub(crate) fn settings(servers: Servers, prefix: &str) -> Settings {
     Settings {
         servers,
         tls: false,
