@@ -232,7 +232,7 @@ mod tests {
     const NOW: UnixTime = UnixTime(1_800_000_000);
 
     fn cache(max_bytes: u64) -> NearCache {
-        let limits = Limits { idle: Duration::from_secs(600), lifetime: Duration::from_hours(1) };
+        let limits = Limits { idle: Duration::from_mins(10), lifetime: Duration::from_hours(1) };
         let lifetimes = Lifetimes {
             user: limits,
             anonymous: limits,
