@@ -5,10 +5,12 @@
 //! new entry first and flips the old one only if nobody changed it meanwhile: it may be repeated, and loses nothing.
 
 pub mod memory;
+pub mod near_cache;
 pub mod record;
 pub mod redis;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::session::{Data, Edit, Entry, PublicId, Session, StoreKey, UnixTime, entry::Renewed};
 
@@ -173,6 +175,15 @@ impl Store {
         }
     }
 
+    /// The session under a key as it was when it was last read, for those who would rather have an old one than none while
+    /// the store cannot be asked. None where nothing is kept, or it has changed since, or is older than `max_age`.
+    pub fn load_old(&self, key: &StoreKey, max_age: Duration, now: UnixTime) -> Option<Arc<Session>> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Redis(redis) => redis.load_old(key, max_age, now),
+        }
+    }
+
     /// Writes that a live session was seen at `now`; `settled` also forgets which key it was renewed from.
     pub async fn touch(&self, key: &StoreKey, now: UnixTime) -> Result<(), Error> {
         match self {
@@ -283,4 +294,11 @@ pub(crate) fn edited(session: &Session, edit: &Edit, max_data: usize) -> Result<
 
 fn check(data: &Data, limit: usize) -> Result<(), Error> {
     if data.len() > limit { Err(Error::DataOverLimit { size: data.len(), limit }) } else { Ok(()) }
+}
+
+/// What a session takes, near enough to bound them by.
+fn bytes(session: &Session) -> u64 {
+    // Beside its user and data: its record, its slot in a map, its places in indexes.
+    const RECORD: usize = 288;
+    (RECORD + session.user.as_ref().map_or(0, |user| user.len()) + session.data.len()) as u64
 }

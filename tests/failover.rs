@@ -14,7 +14,7 @@ const VISITORS: usize = 6;
 
 fn site(url: &str) -> Site {
     let mirror = Mirror::start();
-    Site::build().servers(&[mirror.server()]).gateways(2).redis_at(url, "").start()
+    Site::build().servers(&[mirror.server()]).gateways(2).redis_at(url, "near_cache = false").start()
 }
 
 fn assert_all_there(report: &load::Report, acknowledged: &[u64]) {

@@ -16,7 +16,7 @@ use support::*;
 
 /// Two gateways on a Redis, each of which asks it whenever it wants to know.
 fn two_gateways() -> Site {
-    Site::build().gateways(2).redis(Redis::start(), "").start()
+    Site::build().gateways(2).redis(Redis::start(), "near_cache = false").start()
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_request_in_a_session_asks_redis_once() {
 
 #[test]
 fn nothing_stays_in_redis_for_ever() {
-    let mut site = Site::build().session("idle_timeout = \"4h\"").redis(Redis::start(), "").start();
+    let mut site = Site::build().session("idle_timeout = \"4h\"").redis(Redis::start(), "near_cache = false").start();
     let (alice, bob) = (site.login("alice"), site.login("bob"));
     site.keep(r#"{"cart":["apple"]}"#);
     site.visit(&alice, get("/persist"), ok().session("Persist", "true"));

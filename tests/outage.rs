@@ -231,6 +231,18 @@ fn where_a_route_says_so_sessions_are_served_as_strangers_while_redis_is_down_an
 }
 
 #[test]
+fn a_guest_whose_ticket_waits_to_be_signed_anew_is_served_without_redis() {
+    let before = Site::build().keys(&[1]).start();
+    let mut stand = Stand::with(Redis::build(), Site::build().keys(&[2, 1]));
+    let guest = stand.site.browser();
+    guest.plant(COOKIE, &before.guest().sid().expect("a guest's ticket"));
+    stand.redis.kill();
+    assert!(!stand.serve(&guest, get("/look"), ok()).is_new());
+    stand.redis.restart();
+    eventually("the ticket is signed anew", || stand.site.visit(&guest, get("/look"), ok()).1.sid());
+}
+
+#[test]
 fn readiness_says_whether_redis_answers() {
     let mut stand = Stand::new(Redis::build());
     let ready = |target: &str| {

@@ -48,8 +48,10 @@ impl Drop for Ended {
 #[test]
 fn the_api_of_any_gateway_lists_shows_and_revokes() {
     let redis = Redis::start();
-    let (one, other) =
-        (Site::build().redis_at(&redis.url(), "").start(), Site::build().redis_at(&redis.url(), "").start());
+    let (one, other) = (
+        Site::build().redis_at(&redis.url(), "near_cache = false").start(),
+        Site::build().redis_at(&redis.url(), "near_cache = false").start(),
+    );
     let browser = one.login("alice");
     let id = one.look(&browser).id().to_owned();
     let answer = other.admin(get("/sessions?user=alice"));
@@ -62,7 +64,7 @@ fn the_api_of_any_gateway_lists_shows_and_revokes() {
 #[test]
 fn a_replica_stores_nothing_and_logs_nobody_out() {
     let redis = Redis::start();
-    let site = Site::build().redis_at(&redis.url(), "").start();
+    let site = Site::build().redis_at(&redis.url(), "near_cache = false").start();
     let (browser, guest) = (site.login("alice"), site.guest());
     redis.command(&["REPLICAOF", "127.0.0.1", "1"]);
     let (_, answer) = site.visit(&browser, post("/patch"), ok().session("Patch", r#"{"a":1}"#));
@@ -86,7 +88,7 @@ fn a_replica_stores_nothing_and_logs_nobody_out() {
 #[test]
 fn a_redis_that_takes_no_changes_serves_whoever_comes_back_after_a_while() {
     let redis = Redis::start();
-    let site = Site::build().redis_at(&redis.url(), "").session("renew_after = \"5m\"").start();
+    let site = Site::build().redis_at(&redis.url(), "near_cache = false").session("renew_after = \"5m\"").start();
     let (alice, cart) = (site.login("alice"), site.keep(r#"{"cart":["tea"]}"#));
     // Seen long ago enough for that to be written again, and with a new ticket that has not come back yet.
     site.wait(4 * 60);
@@ -127,7 +129,7 @@ fn a_user_with_the_rights_of_the_documentation_can_do_all_there_is() {
     let page = include_str!("../docs/operations.md");
     let rights = page.split("user sgw on >PASSWORD ").nth(1).and_then(|rest| rest.lines().next()).expect("the rights");
     let redis = Redis::build().user("sgw", "secret", rights).start();
-    let site = Site::build().redis_at(&redis.url(), "").start();
+    let site = Site::build().redis_at(&redis.url(), "near_cache = false").start();
     let alice = site.login("alice");
     let (id, other) = (site.look(&alice).id().to_owned(), site.login("alice"));
     site.patch(&alice, r#"{"a":1,"b":2}"#);

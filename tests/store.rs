@@ -31,6 +31,9 @@ macro_rules! promises {
         mod redis {
             $(#[test] fn $promise() { super::$promise(&super::Stand::redis()); })*
         }
+        mod near_cache {
+            $(#[test] fn $promise() { super::$promise(&super::Stand::near_cache()); })*
+        }
         /// All of them, by name.
         const PROMISES: &[(&str, fn(&Stand))] = &[$((stringify!($promise), $promise)),*];
     };

@@ -239,6 +239,13 @@ impl Sum {
                 single(encoder, "store_failures", "Questions to Redis that were not answered", stats.failures)?;
                 let help = "Records found in Redis that could not be read";
                 single(encoder, "store_unreadable", help, stats.unreadable)?;
+                if let Some(near) = stats.near_cache {
+                    single(encoder, "near_cache_hits", "Sessions found in the near cache", near.hits)?;
+                    single(encoder, "near_cache_misses", "Sessions asked for in Redis", near.misses)?;
+                    gauge(encoder, "near_cache_sessions", "Sessions in the near cache", near.sessions)?;
+                    let help = "Bytes that sessions in the near cache take, estimated";
+                    gauge(encoder, "near_cache_bytes", help, near.bytes)?;
+                }
             }
         }
         single(

@@ -6,14 +6,14 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 
 use crate::store::redis::{Address, Password, Servers};
-use crate::store::{self, Settings, memory};
+use crate::store::{self, Settings, memory, near_cache};
 
 use super::file::word_in_file;
 use super::host;
 use super::mistake::{Fault, Kind, Place};
 use super::reader::Noted;
 use super::section::{Section, Taken};
-use super::value::{Value, choice, duration, malformed, number, path, size, text};
+use super::value::{Value, choice, duration, flag, malformed, number, path, size, text};
 
 /// The kinds of stores there are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
     let password_file = section.optional("password_file", password);
     let ca = section.optional("ca", path);
     let key_prefix = section.or("key_prefix", "sgw".to_owned(), text("a prefix, such as \"sgw\"", prefix));
+    let near_cache = section.or("near_cache", true, flag);
+    let near_cache_size = section.or("near_cache_size", 64 << 20, size(64 << 10..=1 << 40));
     let (shortest, longest) = (Duration::from_millis(1), Duration::from_mins(1));
     let timeout = section.or("timeout", Duration::from_millis(250), duration(shortest..=longest));
     let connect_timeout = section.or("connect_timeout", Duration::from_secs(1), duration(shortest..=longest));
@@ -41,6 +43,8 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
         written(&password_file),
         written(&ca),
         written(&key_prefix),
+        written(&near_cache),
+        written(&near_cache_size),
         written(&timeout),
         written(&connect_timeout),
     ];
@@ -73,6 +77,12 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
         let fault = Fault::new(Kind::Conflict, "the url is not one of TLS", "a url that begins with rediss://");
         return Err(section.note(&ca.place, fault.beside(&url.place, "the url")));
     }
+    let (near_cache, near_cache_size) = (near_cache?, near_cache_size?);
+    if near_cache_size.written && !near_cache.value {
+        let fault = Fault::new(Kind::Conflict, "there is no near cache", "no size, or near_cache = true");
+        return Err(section.note(&near_cache_size.place, fault.beside(&near_cache.place, "switched off")));
+    }
+    let near_cache = near_cache.value.then_some(near_cache::Settings { max_bytes: near_cache_size.value });
     let settings = store::redis::Settings {
         servers,
         tls,
@@ -81,6 +91,7 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
         password: password_file.value.or(password),
         database,
         key_prefix: key_prefix?.value,
+        near_cache,
         timeout: timeout?.value,
         connect_timeout: connect_timeout?.value,
     };

@@ -66,7 +66,7 @@ impl Sessions {
             After::Live { session, secret, key, cookie } => {
                 Ok(self.cookie(session, secret, key, cookie, answer, now).await)
             }
-            After::Nothing => self.keep(visit, answer, now).await,
+            After::Nothing => Ok(self.keep(visit, answer, now).await),
             After::Guest { secret } if self.settings.guest_cookie => Ok(self.guest_cookie(&secret, now)),
             After::Emptied | After::Guest { .. } => Ok(Cookie::Clear),
             After::Dropped => {
@@ -99,33 +99,33 @@ impl Sessions {
 
     /// Nothing changes. The store is asked where a cookie would be set that can be told from no other: what was true when
     /// the request came may not be any more, and a late answer must not overwrite the cookie of a login that came in
-    /// between.
-    async fn keep(&self, visit: &Visit, answer: Answer, now: UnixTime) -> Result<Cookie, Error> {
+    /// between. A store that does not answer leaves the cookie as it is: nobody has asked for anything.
+    async fn keep(&self, visit: &Visit, answer: Answer, now: UnixTime) -> Cookie {
         if let Some(cookie) = self.keep_at_once(visit, answer, now) {
-            return Ok(cookie);
+            return cookie;
         }
         match &visit.standing {
-            Standing::Live(session) if visit.outdated => match self.store.load(&visit.key, now).await? {
-                Some(Entry::Live(session)) => Ok(self.session_cookie(&session, &visit.secret, now)),
-                Some(Entry::Renewed(_)) => {
-                    Ok(self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await)
+            Standing::Live(session) if visit.outdated => match self.store.load(&visit.key, now).await {
+                Ok(Some(Entry::Live(session))) => self.session_cookie(&session, &visit.secret, now),
+                Ok(Some(Entry::Renewed(_))) => {
+                    self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await
                 }
-                _ => Ok(Cookie::Keep),
+                _ => Cookie::Keep,
             },
             Standing::Live(session) => {
-                Ok(self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await)
+                self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await
             }
-            _ if self.is_late(visit, now) => Ok(Cookie::Keep),
-            Standing::New { expired: Some(key) } => match self.store.load(key, now).await? {
-                Some(_) => Ok(Cookie::Keep),
-                None if self.settings.guest_cookie => Ok(self.guest_cookie(&visit.secret, now)),
-                None => Ok(Cookie::Clear),
+            _ if self.is_late(visit, now) => Cookie::Keep,
+            Standing::New { expired: Some(key) } => match self.store.load(key, now).await {
+                Ok(None) if self.settings.guest_cookie => self.guest_cookie(&visit.secret, now),
+                Ok(None) => Cookie::Clear,
+                Ok(Some(_)) | Err(_) => Cookie::Keep,
             },
-            Standing::Guest => match self.store.load(&visit.key, now).await? {
-                Some(_) => Ok(Cookie::Keep),
-                None => Ok(self.guest_cookie(&visit.secret, now)),
+            Standing::Guest => match self.store.load(&visit.key, now).await {
+                Ok(None) => self.guest_cookie(&visit.secret, now),
+                Ok(Some(_)) | Err(_) => Cookie::Keep,
             },
-            Standing::New { expired: None } | Standing::Dead | Standing::Unknown(_) => Ok(Cookie::Keep),
+            Standing::New { expired: None } | Standing::Dead | Standing::Unknown(_) => Cookie::Keep,
         }
     }
 
@@ -235,7 +235,7 @@ impl Sessions {
                 self.counters.dropped.increment();
                 Ok(Cookie::Keep)
             }
-            Standing::New { .. } => self.keep(visit, answer, now).await,
+            Standing::New { .. } => Ok(self.keep(visit, answer, now).await),
             Standing::Guest | Standing::Live(_) => {
                 // The others first: if they cannot be ended, this one can try again.
                 if end == End::All {

@@ -31,7 +31,7 @@ impl Stand {
     pub(crate) fn with(redis: Options, setup: Setup) -> Self {
         let redis = redis.durable().start();
         let relay = Relay::to(redis.port());
-        let lines = format!("timeout = \"{}ms\"", TIMEOUT.as_millis());
+        let lines = format!("near_cache = false\ntimeout = \"{}ms\"", TIMEOUT.as_millis());
         let site = setup
             .another_at("mirror", Mirror::start().server(), "trust = \"read\"")
             .routes(&[
