@@ -88,6 +88,9 @@ pub enum Outage {
     /// The user or the password is wrong, or may not do this.
     #[error("it does not let us in, or not do this")]
     Denied,
+    /// It has no database of the number that is configured.
+    #[error("it has no database of that number")]
+    NoDatabase,
     /// A part of it has no master at present.
     #[error("it has no master at present")]
     NoMaster,

@@ -1,9 +1,49 @@
-//! Sessions that are seen and ended from another gateway than the one that their users are at.
+//! Sessions that several gateways share: what is done to them from another gateway, and what Redis may and can do.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod support;
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use session_gateway::config::{self, Config};
 use support::{Redis, Site, get, ok, post, request};
+
+/// `examples/redis`, on ports of its own.
+#[test]
+fn the_example_with_two_gateways_does_what_its_page_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/redis");
+    let [first, second] = ["gateway-1.toml", "gateway-2.toml"]
+        .map(|name| config::load(&folder.join(name)).unwrap_or_else(|mistakes| panic!("{mistakes}")));
+    let of_first = Config { listen: first.listen.clone(), admin: first.admin.clone(), ..second.clone() };
+    assert_eq!(of_first, first, "they differ in where they listen alone");
+    assert!(first.listen.https != second.listen.https && first.admin != second.admin);
+
+    let backend = Command::new("python3").arg(folder.join("backend.py")).arg("0").stdout(Stdio::piped()).spawn();
+    let mut backend = Ended(backend.expect("Python 3 is installed; `make test` installs it"));
+    let mut line = String::new();
+    BufReader::new(backend.0.stdout.take().expect("piped")).read_line(&mut line).expect("its address");
+    let server = line.trim().strip_prefix("backend on ").expect("its address");
+    let site = Site::build().gateways(2).servers(&[server]).redis(Redis::start(), "").start();
+    let browser = site.browser();
+    let page = || browser.send(get("/")).answer().text();
+    assert!(page().contains("nobody, visit 1,") && page().contains("nobody, visit 2,"));
+    let login = post("/login").with("Content-Type", "application/x-www-form-urlencoded").body("name=J%C3%B6rg+%3Cb%3E");
+    assert_eq!(browser.send(login).answer().status(), 303);
+    assert!(page().contains("J\u{f6}rg &lt;b&gt;, visit 3,") && page().contains("J\u{f6}rg &lt;b&gt;, visit 4,"));
+    assert_eq!(browser.send(post("/logout").body("")).answer().status(), 303);
+    assert!(page().contains("nobody, visit 1,"));
+}
+
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 #[test]
 fn the_api_of_any_gateway_lists_shows_and_revokes() {

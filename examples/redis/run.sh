@@ -12,7 +12,7 @@ gateway=target/release/session-gateway
 # Whatever ends first ends all of them.
 trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT
 # Its own, with nothing on the disk: as gone as this script is when it ends. In production it keeps what it is given.
-redis-server --port 7379 --bind 127.0.0.1 --save '' --appendonly no --loglevel warning &
+redis-server --port 7379 --bind 127.0.0.1 --save '' --appendonly no --logfile /dev/null &
 python3 examples/redis/backend.py 5000 &
 "$gateway" --config examples/redis/gateway-1.toml &
 "$gateway" --config examples/redis/gateway-2.toml &

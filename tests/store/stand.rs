@@ -40,8 +40,9 @@ impl Stand {
     pub(crate) fn near_cache() -> Self {
         let redis = Redis::start();
         let near_cache = Some(near_cache::Settings { max_bytes: 1 << 20 });
-        let settings = Settings { near_cache, ..settings_at(one(redis.port()), "sgw") };
-        Self { store: store_of(settings), redis: Some(redis), is_quick: false }
+        let settings = Settings { near_cache, ..settings(one(redis.port()), "sgw") };
+        let store = Store::Redis(store::Redis::new(settings, lifetimes(), None));
+        Self { store, redis: Some(redis), is_quick: false }
     }
 
     /// A part of its own of servers that stand already.
@@ -72,15 +73,7 @@ pub(crate) fn at_port(port: u16) -> Address {
     Address { host: "127.0.0.1".to_owned(), port }
 }
 
-pub(crate) fn store_at(servers: Servers, prefix: &str) -> Store {
-    store_of(settings_at(servers, prefix))
-}
-
-fn store_of(settings: Settings) -> Store {
-    Store::Redis(store::Redis::new(settings, lifetimes(), None))
-}
-
-fn settings_at(servers: Servers, prefix: &str) -> Settings {
+pub(crate) fn settings(servers: Servers, prefix: &str) -> Settings {
     Settings {
         servers,
         tls: false,
@@ -94,6 +87,10 @@ fn settings_at(servers: Servers, prefix: &str) -> Settings {
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(5),
     }
+}
+
+pub(crate) fn store_at(servers: Servers, prefix: &str) -> Store {
+    Store::Redis(store::Redis::new(settings(servers, prefix), lifetimes(), None))
 }
 
 pub(crate) fn lifetimes() -> Lifetimes {
