@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::headers::ChangeError;
-use super::upstream;
+use super::{body, upstream};
 use crate::sessions;
 use crate::store;
 
@@ -86,6 +86,7 @@ impl Error {
                 upstream::Error::ConnectTimeout { .. } | upstream::Error::ResponseTimeout(_) => {
                     StatusCode::GATEWAY_TIMEOUT
                 }
+                upstream::Error::RequestBody(body::Error::Stalled(_)) => StatusCode::REQUEST_TIMEOUT,
                 upstream::Error::RequestBody(_) => StatusCode::BAD_REQUEST,
             },
         }

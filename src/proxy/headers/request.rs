@@ -48,7 +48,12 @@ impl<'a> Outgoing<'a> {
         let mut bytes = Vec::with_capacity(USUAL);
         bytes.extend_from_slice(head.method.as_str().as_bytes());
         bytes.push(b' ');
-        bytes.extend_from_slice(head.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        // `http://host?query` is one without a path; for origin form it has one.
+        if target.starts_with('?') {
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(target.as_bytes());
         bytes.extend_from_slice(b" HTTP/1.1\r\nhost: ");
         bytes.extend_from_slice(host);
         bytes.extend_from_slice(b"\r\n");

@@ -156,7 +156,8 @@ pub struct Incoming {
     /// None once the body has ended, well or not.
     lease: Option<Lease>,
     timeout: Duration,
-    /// Whether the timer runs, and whether anything came since it was set. It is set anew when it fires, not for every piece.
+    /// Whether the timer runs, and whether anything came, or went, since it was set. It is set anew when it fires, not for
+    /// every piece.
     timing: bool,
     moved: bool,
     /// Why it ended early, until that is told.
@@ -212,12 +213,16 @@ impl Incoming {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(lease) = &mut self.lease else { return Poll::Ready(None) };
         let connection = &mut *lease.connection;
-        if !connection.sending.is_whole()
-            && let Poll::Ready(Err(_)) = connection.poll_send(cx)
-        {
-            // A server that has its answer out may refuse the rest, and a client may break off.
-            connection.head.keeps = false;
-            connection.sending = Sending::default();
+        if !connection.sending.is_whole() {
+            let before = connection.sending.pieces();
+            let sent = connection.poll_send(cx);
+            // An answer may wait for what it answers.
+            self.moved |= connection.sending.pieces() != before;
+            if let Poll::Ready(Err(_)) = sent {
+                // A server that has its answer out may refuse the rest, and a client may break off.
+                connection.head.keeps = false;
+                connection.sending = Sending::default();
+            }
         }
         loop {
             if let Some(mut frame) = connection.head.framing.next(&mut connection.input)? {

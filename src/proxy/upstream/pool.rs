@@ -2,10 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::connection::Connection;
@@ -88,7 +90,8 @@ pub(super) struct Failed {
 
 impl Lease {
     /// Sends the connection's request, and waits for the head of its answer, which may come before all of the request is
-    /// sent. The time it may take begins anew while the request's body is still on its way.
+    /// sent. The time it may take begins anew while the request's body is still on its way; a body that stands still has a
+    /// timeout of its own.
     pub(super) async fn exchange(&mut self, to_head: bool, timeout: Duration) -> Result<(), Failed> {
         let Self { connection, pool, .. } = self;
         connection.timer.as_mut().reset(Instant::now() + timeout);
@@ -122,8 +125,9 @@ impl Lease {
             }
             let before = before.get_or_insert(connection.sending.pieces());
             loop {
-                ready!(connection.timer.as_mut().poll(cx));
-                if connection.sending.pieces() == *before {
+                // Not for want of budget: a server that never stops sending interim answers uses all of it each time.
+                ready!(pin!(unconstrained(connection.timer.as_mut())).poll(cx));
+                if connection.sending.pieces() == *before && !connection.sending.waits_for_the_client() {
                     return failed(Error::ResponseTimeout(timeout));
                 }
                 *before = connection.sending.pieces();
