@@ -1,11 +1,12 @@
 //! What the Redis store promises besides: what stands in Redis, and what it makes of what others put there.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use session_gateway::session::{Entry, PublicId, Session, StoreKey};
 use session_gateway::store::record::Flaw;
 use session_gateway::store::redis::{Address, Servers, Settings};
-use session_gateway::store::{Edited, Ended, Error, Outage, Replace, Replaced, Store};
+use session_gateway::store::{EditRules, Edited, Ended, Error, Outage, Replace, Replaced, Store};
 
 use super::stand::*;
 use super::support::redis::sentinels::NAME;
@@ -337,6 +338,44 @@ fn every_promise_is_kept_behind_sentinels() {
         eprintln!("{name}");
         promise(&Stand::among(&behind, name));
     }
+}
+
+/// The old one takes changes for some ten seconds more, and then loses them.
+#[test]
+fn a_master_that_is_replaced_in_good_order_is_left_at_once() {
+    let sentinels = Sentinels::start();
+    let behind = Servers::Sentinels { sentinels: addresses(&sentinels.url()), master: NAME.to_owned() };
+    let (stand, key, is_over) = (Stand::among(&behind, "sgw"), key(), AtomicBool::new(false));
+    block_on(async { born(&stand.worker(), &key, NOW).await });
+    sentinels.settle();
+    let rules = EditRules { max_data: 1 << 20, ..NO_BIRTH };
+    let acknowledged = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let (store, mut acknowledged) = (stand.worker(), Vec::new());
+            block_on(async {
+                for number in 0.. {
+                    if is_over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let edit = patch(&format!("{{\"k{number}\":1}}"));
+                    if let Ok(Edited::Live(_)) = store.edit(&key, &edit, rules, NOW).await {
+                        acknowledged.push((number, Instant::now()));
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            });
+            acknowledged
+        });
+        sentinels.swap();
+        is_over.store(true, Ordering::Relaxed);
+        writer.join().expect("the writer ends")
+    });
+    let kept = block_on(async { super::data(&stand.worker(), &key, NOW).await }).expect("it is live");
+    let kept: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&kept).expect("data is an object");
+    let is_lost = |(number, _): &&(usize, Instant)| !kept.contains_key(&format!("k{number}"));
+    let lost: Vec<Instant> = acknowledged.iter().filter(is_lost).map(|(_, when)| *when).collect();
+    let span = lost.first().zip(lost.last()).map_or(Duration::ZERO, |(first, last)| *last - *first);
+    assert!(acknowledged.len() > 200 && span < Duration::from_secs(2), "{} writes in {span:?} are lost", lost.len());
 }
 
 /// The server of a slot's next owner says where it still is, and that of its last one where it is already.

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connect::{Answer, ConnectError, Connection, Question, Who, connect};
 use super::failure::Failure;
-use super::sentinel::connect_to_master;
+use super::sentinel::{self, Master};
 use super::settings::Address;
 use super::shared::Shared;
 use super::tracking;
@@ -141,6 +141,10 @@ impl Link {
         tokio::spawn(reconnect(Arc::downgrade(self), pause, waiting)).abort_handle()
     }
 
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // No step under it can panic half way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -158,8 +162,12 @@ async fn reconnect(link: Weak<Link>, mut pause: Duration, mut waiting: Option<wa
         let made = timeout(limit, target.connect(&shared)).await.unwrap_or(Err(ConnectError::Timeout(limit)));
         let Some(link) = link.upgrade() else { return };
         match made {
-            Ok(connection) => {
+            Ok((connection, master)) => {
                 shared.came_back(&target);
+                if let (Target::Master { sentinels, name }, Some(master)) = (target, master) {
+                    let (link, connection) = (Arc::downgrade(&link), connection.downgrade());
+                    tokio::spawn(sentinel::watch(sentinels, name, master, link, connection));
+                }
                 if shared.near.is_some() {
                     tokio::spawn(tracking::supervise(Arc::downgrade(&link), connection.downgrade()));
                 }
@@ -177,10 +185,14 @@ async fn reconnect(link: Weak<Link>, mut pause: Duration, mut waiting: Option<wa
 }
 
 impl Target {
-    async fn connect(&self, shared: &Arc<Shared>) -> Result<Connection, ConnectError> {
+    /// A connection, and which master it leads to where sentinels have said so.
+    async fn connect(&self, shared: &Arc<Shared>) -> Result<(Connection, Option<Master>), ConnectError> {
         match self {
-            Self::Server(address) => connect(address, Who::User, shared).await,
-            Self::Master { sentinels, name } => connect_to_master(sentinels, name, shared).await,
+            Self::Server(address) => connect(address, Who::User, shared).await.map(|connection| (connection, None)),
+            Self::Master { sentinels, name } => {
+                let (connection, master) = sentinel::connect_to_master(sentinels, name, shared).await?;
+                Ok((connection, Some(master)))
+            }
         }
     }
 }

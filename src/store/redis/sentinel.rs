@@ -1,63 +1,161 @@
-//! Sentinels: who is master now.
+//! Sentinels: who is master now, and whether that is still so.
+//!
+//! A master that is replaced in good order, or that only the gateway still reaches, goes on taking changes for seconds, all of
+//! which are lost when it becomes a replica. So sentinels are asked not only for a new connection but all the while.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use redis::{Value, cmd};
-use tokio::task::JoinSet;
+use redis::{RedisResult, Value, cmd};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connect::{ConnectError, Connection, Who, connect};
+use super::link::Link;
 use super::settings::Address;
 use super::shared::Shared;
 use crate::store::{Error, Outage};
 
-/// A connection to the master. All sentinels are asked at once, for some of them may be as dead as the last master: the
-/// first who names a server that says it is one is believed.
+/// How often each sentinel is asked whether there is another master.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long after one could not be asked it is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A master as a sentinel sees it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Master {
+    /// Counts the elections: of two answers the one with the higher number is newer.
+    epoch: u64,
+    address: Address,
+}
+
+/// A connection to the master. All sentinels are asked at once, for some of them may be as dead as the last master. Of what
+/// a majority says, or those who answer soon, the newest is believed, if the server says so too.
 pub(super) async fn connect_to_master(
     sentinels: &[Address],
     name: &str,
     shared: &Arc<Shared>,
-) -> Result<Connection, ConnectError> {
+) -> Result<(Connection, Master), ConnectError> {
     let mut asked = JoinSet::new();
     for sentinel in sentinels {
         let (sentinel, name, shared) = (sentinel.clone(), name.to_owned(), Arc::clone(shared));
-        asked.spawn(async move {
-            let master = master(&sentinel, &name, &shared).await?;
-            let connection = connect(&master, Who::User, &shared).await?;
-            if is_master(&connection).await { Ok(connection) } else { Err(ConnectError::NoMaster) }
-        });
+        asked.spawn(async move { master(&reach(&sentinel, &shared).await?, &name).await });
     }
-    let mut why = ConnectError::NoMaster;
-    while let Some(joined) = asked.join_next().await {
-        match joined {
-            Ok(Ok(connection)) => return Ok(connection),
-            // A password that is wrong is wrong for all of them, and says more than that another is down.
-            Ok(Err(error @ ConnectError::Refused(_))) => why = error,
-            Ok(Err(_)) | Err(_) => {}
+    let (mut known, mut tried, mut why) = (Vec::new(), Vec::new(), ConnectError::NoMaster);
+    let soon = Instant::now() + shared.settings.connect_timeout / 2;
+    while known.len() <= sentinels.len() / 2
+        && let Ok(Some(joined)) = timeout_at(soon, asked.join_next()).await
+    {
+        hear(joined, &mut known, &mut why);
+    }
+    loop {
+        known.sort();
+        while let Some(master) = known.pop() {
+            if !tried.contains(&master.address) {
+                tried.push(master.address.clone());
+                match connect(&master.address, Who::User, shared).await {
+                    Ok(connection) if is_master(&connection).await => return Ok((connection, master)),
+                    Ok(_) => {}
+                    Err(error) => why = error,
+                }
+            }
         }
+        // Whoever is late may know better.
+        let Some(joined) = asked.join_next().await else { return Err(why) };
+        hear(joined, &mut known, &mut why);
     }
-    Err(why)
 }
 
-async fn master(sentinel: &Address, name: &str, shared: &Shared) -> Result<Address, ConnectError> {
-    let connection = match connect(sentinel, Who::Nobody, shared).await {
+type Heard = Result<Result<Master, ConnectError>, JoinError>;
+
+fn hear(answer: Heard, known: &mut Vec<Master>, why: &mut ConnectError) {
+    match answer {
+        Ok(Ok(master)) => known.push(master),
+        // A password that is wrong is wrong for all of them, and says more than that another is down.
+        Ok(Err(error @ ConnectError::Refused(_))) => *why = error,
+        Ok(Err(_)) | Err(_) => {}
+    }
+}
+
+/// Leaves `connection` for another one as soon as a sentinel knows of a newer master.
+pub(super) async fn watch(
+    sentinels: Vec<Address>,
+    name: String,
+    current: Master,
+    link: Weak<Link>,
+    connection: impl Fn() -> Option<Connection>,
+) {
+    let mut watched = JoinSet::new();
+    for sentinel in sentinels {
+        let Some(shared) = link.upgrade().map(|link| link.shared()) else { return };
+        watched.spawn(until_replaced(sentinel, name.clone(), current.clone(), shared));
+    }
+    loop {
+        let replaced = timeout(PAUSE, watched.join_next()).await.is_ok();
+        // The link has another one, or is gone: so is whoever holds this one.
+        let (Some(link), Some(connection)) = (link.upgrade(), connection()) else { return };
+        if replaced {
+            return link.look_at(Outage::ReadOnly, &connection);
+        }
+    }
+}
+
+/// Asks one sentinel again and again; ends when it knows of a newer master.
+async fn until_replaced(sentinel: Address, name: String, current: Master, shared: Arc<Shared>) {
+    loop {
+        let limit = shared.settings.connect_timeout;
+        if let Ok(Ok(connection)) = timeout(limit, reach(&sentinel, &shared)).await {
+            while let Ok(Ok(master)) = timeout(limit, master(&connection, &name)).await {
+                if master.epoch > current.epoch && master.address != current.address {
+                    return;
+                }
+                sleep(LOOK_EVERY).await;
+            }
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Most sentinels ask for no password, and get none.
+async fn reach(sentinel: &Address, shared: &Shared) -> Result<Connection, ConnectError> {
+    match connect(sentinel, Who::Nobody, shared).await {
         Err(ConnectError::Refused(Error::Unavailable(Outage::Denied))) if shared.settings.password.is_some() => {
-            connect(sentinel, Who::SentinelUser, shared).await?
+            connect(sentinel, Who::SentinelUser, shared).await
         }
-        connected => connected?,
-    };
-    let mut question = cmd("SENTINEL");
-    question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-    match connection.tell(question).await {
-        Ok(Value::Array(master)) => match &master[..] {
-            [Value::BulkString(host), Value::BulkString(port)] => address(host, port).ok_or(ConnectError::NoMaster),
-            _ => Err(ConnectError::NoMaster),
-        },
-        _ => Err(ConnectError::NoMaster),
+        connected => connected,
     }
 }
 
-fn address(host: &[u8], port: &[u8]) -> Option<Address> {
+async fn master(connection: &Connection, name: &str) -> Result<Master, ConnectError> {
+    let ask = |what: &str| {
+        let mut question = cmd("SENTINEL");
+        question.arg(what).arg(name);
+        question
+    };
+    // The address says sooner than the rest that there is another one.
+    let address = address(connection.tell(ask("GET-MASTER-ADDR-BY-NAME")).await);
+    let epoch = epoch(connection.tell(ask("MASTER")).await);
+    address.zip(epoch).map(|(address, epoch)| Master { epoch, address }).ok_or(ConnectError::NoMaster)
+}
+
+fn address(answer: RedisResult<Value>) -> Option<Address> {
+    let Ok(Value::Array(parts)) = answer else { return None };
+    let [Value::BulkString(host), Value::BulkString(port)] = &parts[..] else { return None };
     Some(Address { host: str::from_utf8(host).ok()?.to_owned(), port: str::from_utf8(port).ok()?.parse().ok()? })
+}
+
+fn epoch(answer: RedisResult<Value>) -> Option<u64> {
+    let is = |value: &Value, text: &[u8]| matches!(value, Value::BulkString(found) if found == text);
+    let epoch = match answer.ok()? {
+        Value::Map(fields) => fields.into_iter().find(|(name, _)| is(name, b"config-epoch"))?.1,
+        Value::Array(fields) => {
+            let at = fields.chunks(2).position(|pair| is(&pair[0], b"config-epoch"))?;
+            fields.into_iter().nth(2 * at + 1)?
+        }
+        _ => return None,
+    };
+    let Value::BulkString(epoch) = epoch else { return None };
+    str::from_utf8(&epoch).ok()?.parse().ok()
 }
 
 /// One who has just been demoted may still be named.
@@ -65,5 +163,30 @@ async fn is_master(connection: &Connection) -> bool {
     match connection.tell(cmd("ROLE")).await {
         Ok(Value::Array(role)) => role.first() == Some(&Value::BulkString(b"master".to_vec())),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn what_a_sentinel_says_is_read_or_left_alone() {
+        let here = Address { host: "::1".to_owned(), port: 7000 };
+        assert_eq!(address(Ok(Value::Array(vec![text("::1"), text("7000")]))), Some(here));
+        for wrong in [Value::Nil, Value::Array(vec![text("a")]), Value::Array(vec![text("a"), text("70000")])] {
+            assert_eq!(address(Ok(wrong)), None);
+        }
+        let fields = [("name", "m"), ("config-epoch", "7"), ("flags", "master")];
+        let map = fields.map(|(name, value)| (text(name), text(value))).to_vec();
+        let list = fields.iter().flat_map(|(name, value)| [text(name), text(value)]).collect();
+        assert_eq!([epoch(Ok(Value::Map(map))), epoch(Ok(Value::Array(list)))], [Some(7), Some(7)]);
+        for wrong in [Value::Nil, Value::Array(vec![text("config-epoch")]), Value::Map(Vec::new())] {
+            assert_eq!(epoch(Ok(wrong)), None);
+        }
     }
 }
