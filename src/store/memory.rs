@@ -128,8 +128,9 @@ impl Memory {
         }
         // Room is made before the entry is locked, since eviction locks other entries.
         let room = self.reserve()?;
-        let mut born = edited(&Session::new(*key, now), edit, rules.max_data)?;
-        born.version = 0;
+        // One before the first, so that what is born has the version 0, and so have its cookies.
+        let unborn = Session { version: u32::MAX, ..Session::new(*key, now) };
+        let born = edited(&unborn, edit, rules.max_data)?;
         match self.map.entry(*key) {
             // Another first write of the same guest came in between: both are kept.
             Slot::Occupied(slot) if slot.get().at(now, &self.lifetimes).is_some() => {
@@ -157,6 +158,12 @@ impl Memory {
             }
             Some(Entry::Live(session)) => {
                 let next = Arc::new(edited(&session, edit, rules.max_data)?);
+                if next.is_empty() && !next.jar.is_blank() {
+                    // The backend has logged somebody out: no answer to an earlier request brings a cookie back.
+                    let until = now.after(self.lifetimes.tombstone);
+                    self.put(Slot::Occupied(slot), Entry::Ended { until }, None);
+                    return Ok(Edited::Emptied);
+                }
                 if next.is_empty() {
                     self.account(key, Some(&session), None);
                     slot.remove();
@@ -366,5 +373,6 @@ fn live(entry: &Entry) -> Option<&Arc<Session>> {
 
 /// What a session takes, near enough to bound them by.
 fn bytes(session: &Session) -> u64 {
-    (SESSION_BYTES + session.user.as_ref().map_or(0, |user| user.len()) + session.data.len()) as u64
+    let user = session.user.as_ref().map_or(0, |user| user.len());
+    (SESSION_BYTES + user + session.data.len() + session.jar.size()) as u64
 }
