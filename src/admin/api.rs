@@ -81,6 +81,7 @@ struct Shown {
     persistent: bool,
     data_bytes: usize,
     /// The names of backends' cookies that it keeps; nobody is shown their values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     cookies: Vec<ShownCookie>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Box<RawValue>>,
