@@ -78,7 +78,7 @@ fn log_in(sessions: &Sessions) -> Vec<u8> {
 
 fn edit(patch: &[u8]) -> Change {
     let patch = Patch::parse(patch).expect("it is a JSON object");
-    Change { edit: Edit { patch: Some(patch), persist: None }, ..Change::default() }
+    Change { edit: Edit { patch: Some(patch), ..Edit::default() }, ..Change::default() }
 }
 
 fn ring() -> KeyRing {

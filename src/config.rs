@@ -11,6 +11,7 @@ pub use mistake::{Kind, Mistake, Mistakes};
 
 mod file;
 mod host;
+mod jar;
 #[cfg(test)]
 mod manual;
 mod mistake;

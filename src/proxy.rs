@@ -27,7 +27,7 @@ use crate::store;
 use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
 use body::{RequestBody, ResponseBody};
 pub use clock::Clock;
-use cookies::{OurCookie, SameSite};
+use cookies::{OurCookie, SameSite, jar};
 use error::{Error, Fault};
 use headers::{Names, Outgoing};
 use route::OnStoreFailure;
@@ -205,7 +205,6 @@ impl Proxy {
         self.counters.spoofed.add(outgoing.spoofed);
         let now = self.clock.now();
         let ticket = self.sessions.ticket(outgoing.values(&self.cookie), now);
-        outgoing.pass_cookies(&self.cookie);
 
         let visit = if route.session {
             let opened = self.sessions.open(ticket, !route.passive, now).await;
@@ -220,6 +219,17 @@ impl Proxy {
             None
         };
 
+        let asked =
+            upstream.jar().map(|jar| (jar, jar::request(upstream.name(), head, host::without_port(host), client)));
+        match &asked {
+            None => outgoing.pass_cookies(&self.cookie),
+            Some((jar, request)) => {
+                let session = visit.as_ref().and_then(Visit::session);
+                let kept = session.map(|session| session.jar.cookies_for(request, now)).unwrap_or_default();
+                let refused = outgoing.pass_cookies_with(&self.cookie, jar, &kept);
+                upstream.jar_counters().refused.add(refused);
+            }
+        }
         outgoing.forward(client, host, head.version);
         let body = RequestBody::new(body, &self.names, upstream.body_timeout());
         let written = outgoing.frame(body.length());
@@ -227,14 +237,22 @@ impl Proxy {
         let mut answer = sent.map_err(|source| Error::upstream(upstream, source))?;
 
         self.counters.shadowed.add(self.cookie.remove_set_cookies(answer.headers()) as u64);
-        let taken = self.take_change(upstream, visit.as_ref(), &mut answer)?;
+        let mut taken = self.take_change(upstream, visit.as_ref(), &mut answer)?;
+        if let (Some((jar, _)), None) = (&asked, &visit) {
+            jar.discard(answer.headers(), upstream.jar_counters());
+        }
         if let Some(visit) = visit {
             let now = self.clock.now();
+            if let Some((jar, request)) = asked {
+                let (status, lifetimes) = (answer.status(), self.sessions.lifetimes());
+                let on = jar::Exchange { head, request, status, visit: &visit, lifetimes, now };
+                jar.take(answer.headers(), &on, &mut taken, upstream.jar_counters());
+            }
             if !(taken.is_empty() && self.sessions.is_settled(&visit, now)) {
                 // Boxed: it is large, and most requests do without it.
                 Box::pin(self.commit(upstream, visit, taken, head, &mut answer, now)).await?;
             }
-            if upstream.trust() > Trust::None {
+            if upstream.trust() > Trust::None || upstream.jar().is_some() {
                 headers::vary_by_cookie(answer.headers());
             }
         }

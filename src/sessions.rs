@@ -97,6 +97,11 @@ impl Visit {
         if let Standing::Live(session) = &self.standing { Some(session) } else { None }
     }
 
+    /// The version of the session, where there is one.
+    pub fn version(&self) -> Option<u32> {
+        self.session().map(|session| session.version)
+    }
+
     /// Whether the visitor came without a valid ticket.
     pub fn is_new(&self) -> bool {
         matches!(self.standing, Standing::New { .. } | Standing::Dead)

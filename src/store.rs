@@ -12,7 +12,7 @@ pub mod redis;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::session::{Data, Edit, Entry, PublicId, Session, StoreKey, UnixTime, entry::Renewed};
+use crate::session::{Data, Edit, Entry, PublicId, Session, StoreKey, UnixTime, entry::Renewed, jar};
 
 pub use memory::Memory;
 pub use redis::Redis;
@@ -50,6 +50,9 @@ pub enum Error {
         /// What it may be.
         limit: usize,
     },
+    /// The session's cookies would be more, or larger, than one session may hold.
+    #[error("the session's cookies would be more than {}, or more than {} bytes", jar::MOST_COOKIES, jar::MOST_BYTES)]
+    JarOverLimit,
     /// The store cannot be asked now. Whether there is a session is unknown.
     #[error("the session store is not available: {0}")]
     Unavailable(Outage),
@@ -109,7 +112,7 @@ pub enum Edited {
     Live(Arc<Session>),
     /// The session was born of it.
     Born(Arc<Session>),
-    /// Nothing worth keeping is left; the entry is gone.
+    /// Nothing worth keeping is left; the entry is gone, or remembered as ended where its cookies were deleted.
     Emptied,
     /// The session lives under another key; ask again there.
     Renewed(Renewed),
@@ -292,12 +295,12 @@ pub struct Replace<'a> {
 pub(crate) fn edited(session: &Session, edit: &Edit, max_data: usize) -> Result<Session, Error> {
     let data = edit.patch.as_ref().map_or_else(|| session.data.clone(), |patch| session.data.patched(patch));
     check(&data, max_data)?;
-    Ok(Session {
-        data,
-        persistent: edit.persist.unwrap_or(session.persistent),
-        version: session.version.wrapping_add(1),
-        ..session.clone()
-    })
+    let version = session.version.wrapping_add(1);
+    let jar = match &edit.jar {
+        Some(changes) => session.jar.changed(changes, version).map_err(|jar::OverLimit| Error::JarOverLimit)?,
+        None => session.jar.clone(),
+    };
+    Ok(Session { data, jar, persistent: edit.persist.unwrap_or(session.persistent), version, ..session.clone() })
 }
 
 fn check(data: &Data, limit: usize) -> Result<(), Error> {
@@ -306,7 +309,8 @@ fn check(data: &Data, limit: usize) -> Result<(), Error> {
 
 /// What a session takes, near enough to bound them by.
 fn bytes(session: &Session) -> u64 {
-    // Beside its user and data: its record, its slot in a map, its places in indexes.
+    // Beside its user, data and cookies: its record, its slot in a map, its places in indexes.
     const RECORD: usize = 288;
-    (RECORD + session.user.as_ref().map_or(0, |user| user.len()) + session.data.len()) as u64
+    let user = session.user.as_ref().map_or(0, |user| user.len());
+    (RECORD + user + session.data.len() + session.jar.size()) as u64
 }

@@ -158,7 +158,7 @@ fn good_values_are_taken() {
         ("[session]", "data_header_budget = \"0B\""),
         ("[upstream.app]", "servers = [\"http://example.com\", \"http://[::1]:80\", \"unix:/run/app.sock\"]"),
         ("[upstream.app]", "jar = { mode = \"off\", capture = [\"session\", \"app_*\"] }"),
-        ("[upstream.app]", "jar.capture = \"http-only\""),
+        ("[upstream.app]", "jar = { mode = \"enforce\", capture = [\"a\"], renew_on = [\"POST /login\"] }"),
         ("[[route]]", "host = \"*.example.com\"\npath = \"/app\"\nupstream = \"app\""),
         ("[store]", "kind = \"memory\"\nmax_sessions = 10"),
         ("[store]", "kind = \"redis\"\nurl = \"redis://a\"\nkey_prefix = \"app:1\"\ntimeout = \"1s\""),

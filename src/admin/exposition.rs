@@ -137,6 +137,21 @@ impl Sum {
                 sample(&mut family, &[("upstream", upstream.as_str())], sum)?;
             }
         }
+        let outcomes: [(&str, Field); 5] = [
+            ("captured", |of| &of.jar.captured),
+            ("over_limit", |of| &of.jar.over_limit),
+            ("ignored", |of| &of.jar.ignored),
+            ("homeless", |of| &of.jar.homeless),
+            ("refused", |of| &of.jar.refused),
+        ];
+        let help = "Cookies kept from browsers by what became of them; refused: sent by clients all the same";
+        let mut family = counter(encoder, "jar_cookies", help)?;
+        for (index, upstream) in self.upstreams.iter().enumerate() {
+            for (outcome, field) in outcomes {
+                let sum = self.workers.iter().map(|worker| field(&worker.proxy.upstreams[index]).get()).sum();
+                sample(&mut family, &[("upstream", upstream.as_str()), ("outcome", outcome)], sum)?;
+            }
+        }
         let mut family =
             counter(encoder, "upstream_headers_refused", "Session headers of upstreams not followed, by reason")?;
         for (reason, sum) in [

@@ -1,5 +1,7 @@
 //! `Cookie` in, `Set-Cookie` out.
 
+pub mod jar;
+
 use bytes::{BufMut, BytesMut};
 use http::HeaderMap;
 use http::header::{Entry, HeaderValue, SET_COOKIE};

@@ -56,7 +56,7 @@ impl Sessions {
         let after = if let Some(user) = &change.user {
             self.log_in(visit, user, &change.edit, now).await?
         } else if change.renew {
-            self.renew(visit, &change.edit, now).await?
+            self.renew(visit, change, now).await?
         } else if !change.edit.is_empty() {
             self.edit(visit, &change.edit, now).await?
         } else {

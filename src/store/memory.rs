@@ -126,8 +126,9 @@ impl Memory {
         }
         // Room is made before the entry is locked, since eviction locks other entries.
         let room = self.reserve()?;
-        let mut born = edited(&Session::new(*key, now), edit, rules.max_data)?;
-        born.version = 0;
+        // One before the first, so that what is born has the version 0, and so have its cookies.
+        let unborn = Session { version: u32::MAX, ..Session::new(*key, now) };
+        let born = edited(&unborn, edit, rules.max_data)?;
         match self.map.entry(*key) {
             // Another first write of the same guest came in between: both are kept.
             Slot::Occupied(slot) if slot.get().at(now, &self.lifetimes).is_some() => {
@@ -155,6 +156,12 @@ impl Memory {
             }
             Some(Entry::Live(session)) => {
                 let next = Arc::new(edited(&session, edit, rules.max_data)?);
+                if next.is_empty() && !next.jar.is_blank() {
+                    // The backend has logged somebody out: no answer to an earlier request brings a cookie back.
+                    let until = now.after(self.lifetimes.tombstone);
+                    self.put(Slot::Occupied(slot), Entry::Ended { until }, None);
+                    return Ok(Edited::Emptied);
+                }
                 if next.is_empty() {
                     self.account(key, Some(&session), None);
                     slot.remove();

@@ -110,7 +110,7 @@ pub(crate) fn key() -> StoreKey {
 }
 
 pub(crate) fn patch(json: &str) -> Edit {
-    Edit { patch: Some(Patch::parse(json.as_bytes()).expect("a patch")), persist: None }
+    Edit { patch: Some(Patch::parse(json.as_bytes()).expect("a patch")), ..Edit::default() }
 }
 
 pub(crate) fn of(user: &str, key: StoreKey, now: UnixTime) -> Session {
