@@ -21,7 +21,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
 
 use crate::metrics::Counter;
-use crate::session::{Change, UnixTime};
+use crate::session::{Change, Ticket, UnixTime};
 use crate::sessions::{Answer as MayCarry, Cookie, Error as SessionError, Sessions, Visit};
 use crate::store;
 use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
@@ -97,6 +97,8 @@ pub struct Counters {
     pub rejected: Counter,
     /// Requests served as a visitor's without a session for the same reason.
     pub served_anonymous: Counter,
+    /// Requests served with their session as it was a while ago for the same reason.
+    pub served_stale: Counter,
 }
 
 impl Counters {
@@ -113,6 +115,7 @@ impl Counters {
             shadowed: Counter::default(),
             rejected: Counter::default(),
             served_anonymous: Counter::default(),
+            served_stale: Counter::default(),
         }
     }
 }
@@ -207,8 +210,10 @@ impl Proxy {
         let ticket = self.sessions.ticket(outgoing.values(&self.cookie), now);
 
         let visit = if route.session {
+            let kept = ticket.as_ref().filter(|_| route.on_store_failure == OnStoreFailure::Stale);
+            let kept = kept.map(|verified| verified.ticket.clone());
             let opened = self.sessions.open(ticket, !route.passive, now).await;
-            let visit = opened.or_else(|error| self.without_store(error, route.on_store_failure, now));
+            let visit = opened.or_else(|error| self.without_store(error, route.on_store_failure, kept, now));
             let visit = visit.map_err(|source| Error::session(upstream, source))?;
             exchange.in_session(|| self.sessions.ring().log_hash(visit.id()));
             if upstream.trust() > Trust::None {
@@ -276,18 +281,25 @@ impl Proxy {
     }
 
     /// What becomes of a request whose session could not be opened.
-    fn without_store(&self, error: SessionError, policy: OnStoreFailure, now: UnixTime) -> Result<Visit, SessionError> {
-        match (error, policy) {
-            (SessionError::Store(because @ store::Error::Unavailable(_)), OnStoreFailure::Anonymous) => {
-                self.counters.served_anonymous.increment();
-                Ok(Sessions::stranger(because, now))
+    fn without_store(
+        &self,
+        error: SessionError,
+        policy: OnStoreFailure,
+        ticket: Option<Ticket>,
+        now: UnixTime,
+    ) -> Result<Visit, SessionError> {
+        let SessionError::Store(because @ store::Error::Unavailable(_)) = error else { return Err(error) };
+        let (visit, counter) = match policy {
+            OnStoreFailure::Anonymous => (Some(Sessions::stranger(because, now)), &self.counters.served_anonymous),
+            OnStoreFailure::Stale => {
+                let visit = ticket.and_then(|ticket| self.sessions.open_old(&ticket, because, now));
+                (visit, &self.counters.served_stale)
             }
-            (SessionError::Store(store::Error::Unavailable(_)), OnStoreFailure::Reject) => {
-                self.counters.rejected.increment();
-                Err(error)
-            }
-            _ => Err(error),
-        }
+            OnStoreFailure::Reject => (None, &self.counters.rejected),
+        };
+        let counter = if visit.is_some() { counter } else { &self.counters.rejected };
+        counter.increment();
+        visit.ok_or(error)
     }
 
     /// Takes what the answer asks of the session out of it.

@@ -10,7 +10,6 @@ pub mod record;
 pub mod redis;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::session::{Data, Edit, Entry, PublicId, Session, StoreKey, UnixTime, entry::Renewed, jar};
 
@@ -187,11 +186,11 @@ impl Store {
     }
 
     /// The session under a key as it was when it was last read, for those who would rather have an old one than none while
-    /// the store cannot be asked. None where nothing is kept, or it has changed since, or is older than `max_age`.
-    pub fn load_old(&self, key: &StoreKey, max_age: Duration, now: UnixTime) -> Option<Arc<Session>> {
+    /// the store cannot be asked. None where nothing is kept, or it is known to have changed since, or it is too old.
+    pub fn load_old(&self, key: &StoreKey, now: UnixTime) -> Option<Arc<Session>> {
         match self {
             Self::Memory(_) => None,
-            Self::Redis(redis) => redis.load_old(key, max_age, now),
+            Self::Redis(redis) => redis.load_old(key, now),
         }
     }
 

@@ -240,6 +240,7 @@ impl Sum {
         let mut family = counter(encoder, "requests_without_store", help)?;
         sample(&mut family, &[("outcome", "rejected")], self.sum(|worker| &worker.proxy.rejected))?;
         sample(&mut family, &[("outcome", "anonymous")], self.sum(|worker| &worker.proxy.served_anonymous))?;
+        sample(&mut family, &[("outcome", "stale")], self.sum(|worker| &worker.proxy.served_stale))?;
         match &self.store {
             Store::Memory(memory) => {
                 let stats = memory.stats();

@@ -15,6 +15,8 @@ use super::reader::Noted;
 use super::section::{Section, Taken};
 use super::value::{Value, choice, duration, flag, malformed, number, path, size, text};
 
+const DAY: Duration = Duration::from_hours(24);
+
 /// The kinds of stores there are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Which {
@@ -33,6 +35,7 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
     let key_prefix = section.or("key_prefix", "sgw".to_owned(), text("a prefix, such as \"sgw\"", prefix));
     let near_cache = section.or("near_cache", true, flag);
     let near_cache_size = section.or("near_cache_size", 64 << 20, size(64 << 10..=1 << 40));
+    let max_stale = section.or("max_stale", Duration::from_mins(5), duration(Duration::from_secs(1)..=DAY));
     let (shortest, longest) = (Duration::from_millis(1), Duration::from_mins(1));
     let timeout = section.or("timeout", Duration::from_millis(250), duration(shortest..=longest));
     let connect_timeout = section.or("connect_timeout", Duration::from_secs(1), duration(shortest..=longest));
@@ -45,6 +48,7 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
         written(&key_prefix),
         written(&near_cache),
         written(&near_cache_size),
+        written(&max_stale),
         written(&timeout),
         written(&connect_timeout),
     ];
@@ -77,12 +81,13 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
         let fault = Fault::new(Kind::Conflict, "the url is not one of TLS", "a url that begins with rediss://");
         return Err(section.note(&ca.place, fault.beside(&url.place, "the url")));
     }
-    let (near_cache, near_cache_size) = (near_cache?, near_cache_size?);
-    if near_cache_size.written && !near_cache.value {
-        let fault = Fault::new(Kind::Conflict, "there is no near cache", "no size, or near_cache = true");
-        return Err(section.note(&near_cache_size.place, fault.beside(&near_cache.place, "switched off")));
+    let near_cache = near_cache?;
+    for place in [written(&near_cache_size), written(&max_stale)].into_iter().flatten().filter(|_| !near_cache.value) {
+        let fault = Fault::new(Kind::Conflict, "there is no near cache", "near_cache = true, or neither");
+        only_its_own = Err(section.note(&place, fault.beside(&near_cache.place, "switched off")));
     }
-    let near_cache = near_cache.value.then_some(near_cache::Settings { max_bytes: near_cache_size.value });
+    let kept = near_cache::Settings { max_bytes: near_cache_size?.value, max_stale: max_stale?.value };
+    let near_cache = near_cache.value.then_some(kept);
     let settings = store::redis::Settings {
         servers,
         tls,

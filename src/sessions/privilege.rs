@@ -93,7 +93,7 @@ impl Sessions {
     /// What the visitor's ticket leads to now.
     async fn left(&self, visit: &Visit, now: UnixTime) -> Result<Left, Error> {
         let found = match &visit.standing {
-            Standing::Dead | Standing::Unknown(_) => return Ok(Left::Dead),
+            Standing::Dead | Standing::Unknown(_) | Standing::Stale(..) => return Ok(Left::Dead),
             Standing::New { expired: None } => return Ok(Left::Nothing),
             Standing::New { expired: Some(key) } => {
                 let free = self.store.load_anew(key, now).await?.is_none();

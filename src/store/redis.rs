@@ -24,7 +24,6 @@ mod shared;
 mod tracking;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use redis::Value;
 use tokio::time::{Instant, timeout};
@@ -84,8 +83,8 @@ impl Redis {
     }
 
     /// The session under a key as it was when it was last read, where that is not too long ago.
-    pub(super) fn load_old(&self, key: &StoreKey, max_age: Duration, now: UnixTime) -> Option<Arc<Session>> {
-        self.shared.near.as_ref()?.find_old(key, max_age, now)
+    pub(super) fn load_old(&self, key: &StoreKey, now: UnixTime) -> Option<Arc<Session>> {
+        self.shared.near.as_ref()?.find_old(key, now)
     }
 
     pub(super) async fn load_anew(&self, key: &StoreKey, now: UnixTime) -> Result<Option<Entry>, Error> {

@@ -340,6 +340,27 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[store]", "kind = \"redis\"", MissingKey, "store.url"),
     ("[store]", "max_sessions = 5\nkind = \"redis\"\nurl = \"redis://a\"", Conflict, "store.max_sessions"),
     ("[store]", "max_bytes = \"1GiB\"\nkind = \"redis\"\nurl = \"redis://a\"", Conflict, "store.max_bytes"),
+    ("[[route]]", "on_store_failure = \"stale\"", Conflict, "route[0].on_store_failure"),
+    ("[store]", "near_cache = true", Conflict, "store.near_cache"),
+    (
+        "[store]",
+        "near_cache_size = \"1MiB\"\nkind = \"redis\"\nurl = \"redis://a\"\nnear_cache = false",
+        Conflict,
+        "store.near_cache_size",
+    ),
+    (
+        "[store]",
+        "max_stale = \"1m\"\nkind = \"redis\"\nurl = \"redis://a\"\nnear_cache = false",
+        Conflict,
+        "store.max_stale",
+    ),
+    (
+        "[store]",
+        "near_cache_size = \"1KiB\"\nkind = \"redis\"\nurl = \"redis://a\"",
+        OutOfRange,
+        "store.near_cache_size",
+    ),
+    ("[store]", "max_stale = \"0s\"\nkind = \"redis\"\nurl = \"redis://a\"", OutOfRange, "store.max_stale"),
     ("[store]", "ca = \"ca.crt\"\nkind = \"redis\"\nurl = \"redis://a\"", Conflict, "store.ca"),
     ("[store]", "url = \"redis://user@a\"\nkind = \"redis\"", Conflict, "store.url"),
     (

@@ -135,6 +135,9 @@ impl<'a> Outgoing<'a> {
             push_line(bytes, names.new.as_str(), b"true");
         }
         let Some(session) = visit.session() else { return };
+        if visit.is_stale() {
+            push_line(bytes, names.stale.as_str(), b"true");
+        }
         let user = session.user.as_deref().map(str::as_bytes).filter(|user| is_value(user));
         if let Some(user) = user {
             push_line(bytes, names.user.as_str(), user);
