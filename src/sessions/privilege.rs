@@ -79,7 +79,11 @@ impl Sessions {
                 Left::Nothing => None,
             };
             if edit.keeps_something() {
-                return self.bear(secret, ticket, edit, now).await;
+                match self.bear(secret, ticket, edit, now).await? {
+                    // Another login has just left the ticket dead, which this one passes.
+                    After::Dropped if change.is_login => continue,
+                    after => return Ok(after),
+                }
             }
             match ticket {
                 Some(old) if self.store.bar(&old, self.tombstone(now), now).await? != Replaced::Done => {}

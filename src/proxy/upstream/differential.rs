@@ -105,6 +105,7 @@ fn is_refused_on_purpose(bytes: &[u8]) -> bool {
         || (!coding.is_empty() && coding.trim() != "chunked")
         || (!coding.is_empty() && text.contains("http/1.0"))
         || text.contains(" 101")
+        || bytes.windows(2).any(|pair| pair[0] != b'\r' && pair[1] == b'\n')
 }
 
 fn status_line() -> impl Strategy<Value = String> {
