@@ -7,6 +7,7 @@ pub mod cookies;
 pub mod error;
 pub mod headers;
 mod host;
+mod outage;
 pub mod route;
 pub mod upstream;
 
@@ -21,7 +22,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
 
 use crate::metrics::Counter;
-use crate::session::{Change, Ticket, UnixTime};
+use crate::session::{Change, UnixTime};
 use crate::sessions::{Answer as MayCarry, Cookie, Error as SessionError, Sessions, Visit};
 use crate::store;
 use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
@@ -278,28 +279,6 @@ impl Proxy {
         let (index, route) = found.ok_or(Error::NoRoute)?;
         exchange.on(&self.labels[index]);
         Ok(Way { route, upstream: &self.upstreams[route.upstream] })
-    }
-
-    /// What becomes of a request whose session could not be opened.
-    fn without_store(
-        &self,
-        error: SessionError,
-        policy: OnStoreFailure,
-        ticket: Option<Ticket>,
-        now: UnixTime,
-    ) -> Result<Visit, SessionError> {
-        let SessionError::Store(because @ store::Error::Unavailable(_)) = error else { return Err(error) };
-        let (visit, counter) = match policy {
-            OnStoreFailure::Anonymous => (Some(Sessions::stranger(because, now)), &self.counters.served_anonymous),
-            OnStoreFailure::Stale => {
-                let visit = ticket.and_then(|ticket| self.sessions.open_old(&ticket, because, now));
-                (visit, &self.counters.served_stale)
-            }
-            OnStoreFailure::Reject => (None, &self.counters.rejected),
-        };
-        let counter = if visit.is_some() { counter } else { &self.counters.rejected };
-        counter.increment();
-        visit.ok_or(error)
     }
 
     /// Takes what the answer asks of the session out of it.
