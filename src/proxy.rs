@@ -225,16 +225,10 @@ impl Proxy {
             None
         };
 
-        let asked =
-            upstream.jar().map(|jar| (jar, jar::request(upstream.name(), head, host::without_port(host), client)));
-        match &asked {
+        let mut jar = jar::Exchange::begin(upstream, head, host::without_port(host), client);
+        match &mut jar {
             None => outgoing.pass_cookies(&self.cookie),
-            Some((jar, request)) => {
-                let session = visit.as_ref().and_then(Visit::session);
-                let kept = session.map(|session| session.jar.cookies_for(request, now)).unwrap_or_default();
-                let refused = outgoing.pass_cookies_with(&self.cookie, jar, &kept);
-                upstream.jar_counters().refused.add(refused);
-            }
+            Some(jar) => jar.pass_cookies(&mut outgoing, &self.cookie, visit.as_ref(), now),
         }
         outgoing.forward(client, host, head.version);
         let body = RequestBody::new(body, &self.names, upstream.body_timeout());
@@ -244,21 +238,20 @@ impl Proxy {
 
         self.counters.shadowed.add(self.cookie.remove_set_cookies(answer.headers()) as u64);
         let mut taken = self.take_change(upstream, visit.as_ref(), &mut answer)?;
-        if let (Some((jar, _)), None) = (&asked, &visit) {
-            jar.discard(answer.headers(), upstream.jar_counters());
+        let now = self.clock.now();
+        if let Some(jar) = &mut jar {
+            let (status, lifetimes) = (answer.status(), self.sessions.lifetimes());
+            jar.take(answer.headers(), visit.as_ref(), &jar::Exchanged { status, lifetimes, now }, &mut taken);
         }
         if let Some(visit) = visit {
-            let now = self.clock.now();
-            if let Some((jar, request)) = asked {
-                let (status, lifetimes) = (answer.status(), self.sessions.lifetimes());
-                let on = jar::Exchange { head, request, status, visit: &visit, lifetimes, now };
-                jar.take(answer.headers(), &on, &mut taken, upstream.jar_counters());
-            }
             if !(taken.is_empty() && self.sessions.is_settled(&visit, now)) {
                 // Boxed: it is large, and most requests do without it.
-                Box::pin(self.commit(upstream, visit, taken, head, &mut answer, now)).await?;
+                let cookie = Box::pin(self.commit(upstream, visit, taken, head, &mut answer, now)).await?;
+                if let Some(jar) = &jar {
+                    jar.tell_browser(&cookie, answer.headers());
+                }
             }
-            if upstream.trust() > Trust::None || upstream.jar().is_some() {
+            if upstream.trust() > Trust::None || jar.is_some_and(|jar| jar.keeps()) {
                 headers::vary_by_cookie(answer.headers());
             }
         }
@@ -309,13 +302,13 @@ impl Proxy {
         head: &request::Parts,
         answer: &mut upstream::Answer,
         now: UnixTime,
-    ) -> Result<(), Error> {
+    ) -> Result<Cookie, Error> {
         let (status, otherwise) = (answer.status(), headers::unasked(head, self.same_site));
         let may_carry = headers::answer(answer.headers(), status, otherwise);
         let committed = self.store(visit, change, may_carry, now).await;
         let cookie = committed.map_err(|source| Error::session(upstream, source))?;
         self.tell_browser(&cookie, answer.headers());
-        Ok(())
+        Ok(cookie)
     }
 
     /// Stores what was asked, whether or not the client is still there: its backend has answered, and takes a logout for done.

@@ -37,6 +37,9 @@ in_every_store! {
     what_is_more_than_a_session_may_hold_passes_on_hardened_and_counted
     revoking_the_session_logs_the_application_out
     a_login_of_the_gateway_s_keeps_the_cookies
+    what_no_script_can_read_is_captured_by_its_kind
+    what_browsers_still_hold_is_taken_over_once
+    a_logout_holds_against_what_the_browser_still_held
 }
 
 fn set(cookie: &str) -> Reply {
@@ -332,6 +335,98 @@ fn a_login_of_the_gateway_s_keeps_the_cookies(setup: Setup) {
     assert_eq!(sees(&site, &browser, get("/")).as_deref(), Some("session=one; app_a=1; app_b=2"));
     site.login_as(&browser, "bob");
     assert_eq!(sees(&site, &browser, get("/")), None, "another user's cookies are not his");
+}
+
+fn what_no_script_can_read_is_captured_by_its_kind(setup: Setup) {
+    let site = setup.upstream("jar = { mode = \"enforce\", capture = \"http-only\" }").start();
+    let browser = site.guest();
+    let readable = ["csrf=1; Path=/", "wide=2; HttpOnly; Domain=localhost.test", "c=3"];
+    let reply = readable.iter().fold(set("hidden=x; HttpOnly; Path=/"), |reply, line| reply.with("Set-Cookie", line));
+    let (_, answer) = site.visit(&browser, post("/auth"), reply);
+    assert_eq!(answer.headers_all("Set-Cookie")[..3], readable);
+    assert_eq!(answer.headers_all("Set-Cookie").len(), 4, "and ours");
+    let request =
+        get("/").without_jar().with("Cookie", &format!("hidden=evil; a=1; {COOKIE}={}", browser.sid().unwrap()));
+    assert_eq!(sees(&site, &browser, request).as_deref(), Some("a=1; hidden=x"));
+    // A deletion need not say HttpOnly.
+    let (_, answer) = site.visit(&browser, post("/logout"), set("hidden=; Max-Age=0; Path=/"));
+    assert!(answer.deletes_sid());
+    assert_ours_alone(&answer);
+}
+
+const ADOPTS: &str = "jar = { mode = \"enforce\", capture = [\"session\"], adopt_until = 2027-01-16 }";
+
+fn what_browsers_still_hold_is_taken_over_once(setup: Setup) {
+    let site = setup.upstream(ADOPTS).start();
+    for browser in [site.browser(), site.guest(), site.keep(r#"{"cart":[]}"#)] {
+        browser.plant("session", "old");
+        let (seen, answer) = site.visit(&browser, get("/"), ok());
+        assert_eq!(seen.header("Cookie"), Some("session=old"), "nobody is logged out");
+        assert!(answer.sid().is_some());
+        assert_eq!(browser.cookie("session"), None, "the browser has it no longer: {}", answer.text_head());
+        assert_eq!(sees(&site, &browser, get("/")).as_deref(), Some("session=old"));
+        // Once: from now on it is not the client's to send.
+        let evil = get("/").without_jar().with("Cookie", &format!("session=evil; {COOKIE}={}", browser.sid().unwrap()));
+        assert_eq!(sees(&site, &browser, evil).as_deref(), Some("session=old"));
+    }
+    // What the application says of it at once, under whatever path, takes its place.
+    let browser = site.browser();
+    browser.plant("session", "old");
+    let (_, answer) = site.visit(&browser, get("/app/x"), set("session=new; Path=/app"));
+    assert!(
+        answer.headers_all("Set-Cookie").contains(&"session=; Max-Age=0; Path=/app; Secure"),
+        "{}",
+        answer.text_head()
+    );
+    assert_eq!(sees(&site, &browser, get("/app")).as_deref(), Some("session=new"));
+    assert_eq!(sees(&site, &browser, get("/")), None);
+    assert_eq!(site.metric("session_gateway_jar_cookies_total", &[("outcome", "adopted")]), 4);
+    // And after the day, as everybody's.
+    site.wait(86_400);
+    let late = site.browser();
+    late.plant("session", "old");
+    assert_eq!(sees(&site, &late, get("/")), None);
+}
+
+fn a_logout_holds_against_what_the_browser_still_held(setup: Setup) {
+    let site = setup.upstream(ADOPTS).start();
+    let browser = site.browser();
+    browser.plant("session", "old");
+    site.visit(&browser, get("/"), ok());
+    // An answer that was lost on the way: the browser still holds both.
+    browser.plant("session", "old");
+    let stale = browser.copy();
+    let (_, answer) = site.visit(&browser, post("/logout"), set("session=; Max-Age=0; Path=/app; HttpOnly"));
+    assert!(answer.deletes_sid(), "{}", answer.text_head());
+    assert!(answer.headers_all("Set-Cookie").contains(&"session=; Max-Age=0; Path=/app; Secure"));
+    assert_eq!(site.live_sessions(), 0, "what was adopted is gone whatever path the deletion names");
+    assert_eq!(sees(&site, &stale, get("/")), None, "nor is it adopted again with a dead ticket");
+}
+
+#[test]
+fn a_jar_that_observes_changes_nothing_and_counts_every_cookie() {
+    let observing = "jar = { mode = \"observe\", capture = [\"session\"] }";
+    let site = Site::build().upstream(observing).trust("none").start();
+    let lines = ["session=1; HttpOnly; Path=/", "csrf=2; Secure", "session=3; Domain=elsewhere.example"];
+    let reply = lines.iter().fold(ok(), |reply, line| reply.with("Set-Cookie", line));
+    let browser = site.guest();
+    let (_, answer) = site.visit(&browser, get("/"), reply.clone());
+    assert_eq!(answer.headers_all("Set-Cookie"), lines);
+    assert_eq!(answer.header("Vary"), None);
+    site.visit(&browser, get("/"), reply);
+    assert_eq!(sees(&site, &browser, get("/")).as_deref(), Some("csrf=2; session=3"));
+    let observed = |labels: &[(&str, &str)]| site.metric_if_any("session_gateway_jar_observed_total", labels);
+    assert_eq!(observed(&[("cookie", "session"), ("enforce", "keep"), ("script_readable", "false")]), Some(2));
+    assert_eq!(observed(&[("cookie", "session"), ("enforce", "ignore"), ("script_readable", "true")]), Some(2));
+    assert_eq!(observed(&[("cookie", "csrf"), ("enforce", "pass"), ("secure", "true")]), Some(2));
+    assert_eq!(observed(&[]), Some(6));
+    // However many names there are, they are not all told apart.
+    for index in 0..100 {
+        site.visit(&browser, get("/"), set(&format!("n{index}=1")));
+    }
+    assert_eq!(observed(&[]), Some(106));
+    assert!(observed(&[("cookie", "(others)")]).is_some_and(|others| others > 30));
+    assert_eq!(site.live_sessions(), 0);
 }
 
 #[test]

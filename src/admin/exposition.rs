@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::metrics::{BUCKETS, Connections, Counter};
 use crate::proxy::access::RouteCounters;
+use crate::proxy::cookies::jar::Observed;
 use crate::session::KeyRing;
 use crate::store::Store;
 use crate::{proxy, sessions};
@@ -45,7 +46,10 @@ impl Exposition {
         let routes = settings.routes.iter().map(proxy::route::Settings::label).chain(["none".to_owned()]).collect();
         let upstreams = settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
         let mut registry = Registry::with_prefix("session_gateway");
-        registry.register_collector(Box::new(Sum { workers, admin, store, ring, routes, upstreams, lost_lines }));
+        let jars = settings.upstreams.iter().filter_map(|of| Some((of.name.clone(), of.jar.as_ref()?)));
+        let observed = jars.map(|(upstream, jar)| (upstream, jar.observed.clone())).collect();
+        let sum = Sum { workers, admin, store, ring, routes, upstreams, observed, lost_lines };
+        registry.register_collector(Box::new(sum));
         Self { registry }
     }
 
@@ -67,6 +71,7 @@ struct Sum {
     ring: Arc<KeyRing>,
     routes: Vec<String>,
     upstreams: Vec<String>,
+    observed: Vec<(String, Observed)>,
     lost_lines: Arc<AtomicU64>,
 }
 
@@ -137,8 +142,9 @@ impl Sum {
                 sample(&mut family, &[("upstream", upstream.as_str())], sum)?;
             }
         }
-        let outcomes: [(&str, Field); 5] = [
+        let outcomes: [(&str, Field); 6] = [
             ("captured", |of| &of.jar.captured),
+            ("adopted", |of| &of.jar.adopted),
             ("over_limit", |of| &of.jar.over_limit),
             ("ignored", |of| &of.jar.ignored),
             ("homeless", |of| &of.jar.homeless),
@@ -150,6 +156,21 @@ impl Sum {
             for (outcome, field) in outcomes {
                 let sum = self.workers.iter().map(|worker| field(&worker.proxy.upstreams[index]).get()).sum();
                 sample(&mut family, &[("upstream", upstream.as_str()), ("outcome", outcome)], sum)?;
+            }
+        }
+        let help = "Cookies that upstreams set, as a jar that only observes has seen them, and what enforce would do";
+        let mut family = counter(encoder, "jar_observed", help)?;
+        let word = |is: bool| if is { "true" } else { "false" };
+        for (upstream, observed) in &self.observed {
+            for (seen, count) in observed.counts() {
+                let labels = [
+                    ("upstream", upstream.as_str()),
+                    ("cookie", &*seen.cookie),
+                    ("enforce", seen.verdict.word()),
+                    ("script_readable", word(seen.is_readable)),
+                    ("secure", word(seen.is_secure)),
+                ];
+                sample(&mut family, &labels, count)?;
             }
         }
         let mut family =

@@ -10,7 +10,7 @@ use http::{Method, Version, request};
 use super::field::{ConnectionOptions, Field};
 use super::hop::{ForeignCoding, via};
 use super::{Names, push_line};
-use crate::proxy::cookies::{OurCookie, jar};
+use crate::proxy::cookies::OurCookie;
 use crate::proxy::{Client, Scheme};
 use crate::session::Lifetimes;
 use crate::sessions::Visit;
@@ -99,32 +99,31 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    /// Writes the cookies that are neither ours nor kept in the session, and those that are. Returns how many of the
-    /// client's were refused, because the backend could take them for one that is kept.
-    pub fn pass_cookies_with(&mut self, cookie: &OurCookie, jar: &jar::Settings, kept: &[(&[u8], &[u8])]) -> u64 {
+    /// Writes the client's cookies that are not ours and that `passes` lets through, and those that are `kept` for it.
+    pub fn pass_cookies_with(
+        &mut self,
+        cookie: &OurCookie,
+        kept: &[(&[u8], &[u8])],
+        mut passes: impl FnMut(&[u8]) -> bool,
+    ) {
         let Self { bytes, cookies, .. } = self;
-        let (begin, mut refused) = (bytes.len(), 0);
-        let push = |bytes: &mut Vec<u8>, parts: [&[u8]; 3]| {
+        let begin = bytes.len();
+        let push = |bytes: &mut Vec<u8>, parts: &[&[u8]]| {
             bytes.extend_from_slice(if bytes.len() == begin { b"cookie: " } else { b"; " });
             for part in parts {
                 bytes.extend_from_slice(part);
             }
         };
-        for pair in cookie.others(cookies.iter()) {
-            if jar.refuses(pair) {
-                refused += 1;
-            } else {
-                push(bytes, [pair, b"", b""]);
-            }
+        for pair in cookie.others(cookies.iter()).filter(|pair| passes(pair)) {
+            push(bytes, &[pair]);
         }
         for (name, value) in kept {
             // RFC 6265bis section 5.8.3 step 5: a cookie without a name is its value alone.
-            push(bytes, [name, if name.is_empty() { b"" } else { b"=" }, value]);
+            push(bytes, &[name, if name.is_empty() { b"" } else { b"=" }, value]);
         }
         if bytes.len() > begin {
             bytes.extend_from_slice(b"\r\n");
         }
-        refused
     }
 
     /// Tells the upstream who is calling. What the client sent under these names is gone already.
