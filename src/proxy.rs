@@ -4,6 +4,7 @@ pub mod access;
 pub mod body;
 pub mod clock;
 pub mod cookies;
+mod counters;
 pub mod error;
 pub mod headers;
 mod host;
@@ -21,7 +22,6 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SET_CO
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
 
-use crate::metrics::Counter;
 use crate::session::{Change, UnixTime};
 use crate::sessions::{Answer as MayCarry, Cookie, Error as SessionError, Sessions, Visit};
 use crate::store;
@@ -29,6 +29,7 @@ use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
 use body::{RequestBody, ResponseBody};
 pub use clock::Clock;
 use cookies::{OurCookie, SameSite, jar};
+pub use counters::Counters;
 use error::{Error, Fault};
 use headers::{Names, Outgoing};
 use route::OnStoreFailure;
@@ -73,52 +74,6 @@ pub struct Settings {
     pub routes: Vec<route::Settings>,
     /// Every upstream; routes refer to them by index.
     pub upstreams: Vec<upstream::Settings>,
-}
-
-/// What one worker's requests count; the admin address sums them over workers.
-#[derive(Debug)]
-pub struct Counters {
-    /// By route, in the order of the settings.
-    pub routes: Vec<Arc<RouteCounters>>,
-    /// By upstream, in the order of the settings.
-    pub upstreams: Vec<Arc<upstream::Counters>>,
-    /// Requests for which no route was found, or that were no valid request.
-    pub unrouted: Arc<RouteCounters>,
-    /// Session headers of clients, removed.
-    pub spoofed: Counter,
-    /// Session headers of upstreams that are not trusted with them, removed.
-    pub untrusted: Counter,
-    /// Session headers on answers of status 500 and above, ignored.
-    pub on_failure: Counter,
-    /// Responses refused because of a malformed session header.
-    pub malformed: Counter,
-    /// Backends' own cookies of our name, removed.
-    pub shadowed: Counter,
-    /// Requests refused because the store could not be asked about their session.
-    pub rejected: Counter,
-    /// Requests served as a visitor's without a session for the same reason.
-    pub served_anonymous: Counter,
-    /// Requests served with their session as it was a while ago for the same reason.
-    pub served_stale: Counter,
-}
-
-impl Counters {
-    /// All zero.
-    pub fn new(settings: &Settings) -> Self {
-        Self {
-            routes: settings.routes.iter().map(|_| Arc::default()).collect(),
-            upstreams: settings.upstreams.iter().map(|_| Arc::default()).collect(),
-            unrouted: Arc::default(),
-            spoofed: Counter::default(),
-            untrusted: Counter::default(),
-            on_failure: Counter::default(),
-            malformed: Counter::default(),
-            shadowed: Counter::default(),
-            rejected: Counter::default(),
-            served_anonymous: Counter::default(),
-            served_stale: Counter::default(),
-        }
-    }
 }
 
 /// One worker's path for requests.
