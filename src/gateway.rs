@@ -1,5 +1,6 @@
 //! Builds the parts, binds, runs one runtime a core, drains.
 
+mod keeper;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};
@@ -21,9 +22,10 @@ use crate::proxy::{self, Clock};
 use crate::session::KeyRing;
 use crate::session::keys::KeyError;
 use crate::sessions::{self, Sessions};
-use crate::store::{self, Memory, Store};
+use crate::store::{self, Store};
 use crate::telemetry::AccessWriter;
 use crate::tls;
+use keeper::Keeper;
 use worker::{Sockets, Worker};
 
 /// How often expired entries are dropped from memory.
@@ -49,6 +51,7 @@ pub struct Gateway {
     admin_stop: Stop,
     admin_thread: Option<JoinHandle<()>>,
     sweeper: (Sender<()>, JoinHandle<()>),
+    keeper: Option<Keeper>,
     access: Option<AccessWriter>,
 }
 
@@ -105,13 +108,16 @@ impl Gateway {
         let files = Files::read(config)?;
         let ring = Arc::new(files.ring);
         let settings = Arc::new(config.sessions.clone());
-        let store::Settings::Memory(memory) = &config.store;
-        let store = Arc::new(Store::Memory(Memory::new(memory.clone(), settings.lifetimes.clone())));
-
         let count = config.listen.workers;
         let mut http = Bound::new(config.listen.http, count)?;
         let mut https = Bound::new(config.listen.https, count)?;
         let mut admin = Bound::new(config.admin.as_ref().map(|admin| admin.listen), 1)?;
+
+        // Before the first request, or its session would not be there and its cookie be replaced. Connections that come
+        // meanwhile wait at the sockets.
+        let store::Settings::Memory(bounds, file) = &config.store;
+        let (memory, file) = keeper::memory(bounds, file.as_ref(), &settings.lifetimes, &clock)?;
+        let store = Arc::new(Store::Memory(memory));
 
         let lost_lines = Arc::new(AtomicU64::new(0));
         let access =
@@ -173,6 +179,8 @@ impl Gateway {
             }
             _ => None,
         };
+        let keeper = file.map(|file| Keeper::start(file, Arc::clone(&store), clock.clone())).transpose();
+        let keeper = keeper.context("cannot start what keeps the session file")?;
         let sweeper = sweep(store, clock).context("cannot start the sweeper")?;
         Ok(Self {
             http: http.address,
@@ -184,11 +192,13 @@ impl Gateway {
             admin_stop,
             admin_thread,
             sweeper,
+            keeper,
             access,
         })
     }
 
-    /// Stops accepting, lets requests in flight end within `drain_timeout`, and joins every thread.
+    /// Stops accepting, lets requests in flight end within `drain_timeout`, writes what they changed, and joins every
+    /// thread.
     pub fn stop(self) {
         self.ready.store(false, Ordering::Relaxed);
         self.stop.ask();
@@ -202,6 +212,9 @@ impl Gateway {
         let (stop, sweeper) = self.sweeper;
         drop(stop);
         let _ = sweeper.join();
+        if let Some(keeper) = self.keeper {
+            keeper.stop();
+        }
         if let Some(access) = self.access {
             access.finish();
         }

@@ -4,6 +4,7 @@
 //! session". Every operation on one key is one atomic step. The one step over two keys, [`Store::replace`], writes the
 //! new entry first and flips the old one only if nobody changed it meanwhile: it may be repeated, and loses nothing.
 
+pub mod file;
 pub mod memory;
 
 use std::sync::Arc;
@@ -15,8 +16,8 @@ pub use memory::Memory;
 /// Which store holds the sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settings {
-    /// This process's memory.
-    Memory(memory::Settings),
+    /// This process's memory, and the file that it is kept in, if it is.
+    Memory(memory::Settings, Option<file::Settings>),
 }
 
 /// The sessions of every gateway that shares it.

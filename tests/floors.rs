@@ -21,11 +21,12 @@ const FLOORS: [(&str, u8); 13] = [
 ];
 
 /// Crates that belong to certain floors only.
-const CRATES: [(&str, &[u8]); 6] = [
+const CRATES: [(&str, &[u8]); 7] = [
     ("hyper", &[3, 4, 6]),
     ("http", &[3, 4, 6]),
     ("tokio", &[3, 4, 6]),
     ("dashmap", &[1]),
+    ("redb", &[1]),
     ("rustls", &[4, 6]),
     ("axum", &[4]),
 ];

@@ -230,6 +230,21 @@ impl Sum {
             stats.entries as u64,
         )?;
         gauge(encoder, "store_bytes", "Bytes that sessions take, estimated", stats.bytes)?;
+        if let Some(file) = memory.file_stats() {
+            gauge(
+                encoder,
+                "store_file_waiting",
+                "Entries that the session file does not have yet",
+                file.waiting as u64,
+            )?;
+            let help = "When the session file last had everything";
+            gauge(encoder, "store_file_synced_timestamp_seconds", help, file.synced_at.0)?;
+            single(encoder, "store_file_records", "Entries written to the session file", file.records)?;
+            single(encoder, "store_file_failures", "Times that the session file could not be written", file.failures)?;
+            gauge(encoder, "store_file_bytes", "Bytes of entries in the session file", file.bytes)?;
+            let help = "Entries of the session file that could not be read at start";
+            gauge(encoder, "store_file_unreadable", help, file.unreadable)?;
+        }
         single(
             encoder,
             "access_lines_lost",

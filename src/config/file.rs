@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::admin::{self, Token};
-use crate::store::memory;
+use crate::store::{file, memory};
 use crate::telemetry::Access;
 use crate::{listener, proxy, store, telemetry, tls};
 
@@ -60,6 +60,7 @@ pub(super) fn file(root: &mut Section<'_>) -> Result<Config, Noted> {
 }
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// How long an ended ticket must be remembered: longer than any response under it may still be on its way.
@@ -167,8 +168,12 @@ fn store(section: &mut Section<'_>) -> Result<store::Settings, Noted> {
     }
     let max_sessions = section.or("max_sessions", 1_000_000, number(1..=1_000_000_000));
     let max_bytes = section.or("max_bytes", 1 << 30, size(64 << 10..=1 << 50));
+    let file = section.optional("file", path);
+    let sync = section.or("sync", Duration::from_secs(1), duration(Duration::from_millis(100)..=MINUTE));
     kind?;
-    Ok(store::Settings::Memory(memory::Settings { max_sessions: max_sessions?.value, max_bytes: max_bytes?.value }))
+    let (max_sessions, max_bytes, path, sync) = (max_sessions?.value, max_bytes?.value, file?.value, sync?.value);
+    let file = path.map(|path| file::Settings { path, sync });
+    Ok(store::Settings::Memory(memory::Settings { max_sessions, max_bytes }, file))
 }
 
 /// No `[admin]`, no admin address.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::Patch;
@@ -17,6 +18,16 @@ impl Data {
     /// The JSON text; `{}` where nothing is kept.
     pub fn as_str(&self) -> &str {
         if self.0.is_empty() { "{}" } else { &self.0 }
+    }
+
+    /// Reads back a text that was kept; none where it could not be ours.
+    pub fn read(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self::default());
+        }
+        let printable = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        let object = text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
+        (printable && object).then(|| Self(text.into()))
     }
 
     /// Bytes of the JSON text; zero where nothing is kept.
@@ -112,6 +123,22 @@ mod tests {
         assert_eq!(patched(&Data::default(), written).as_str(), written);
     }
 
+    #[test]
+    fn what_is_no_object_in_printable_ascii_is_not_read_back() {
+        for text in [
+            "{",
+            "[]",
+            "1",
+            " {}",
+            "{}{}",
+            "{\"a\":\"\u{e9}\"}",
+            "{\"a\":1}\n",
+            "{\"a\":\r\nX-Session-User: root\r\n1}",
+        ] {
+            assert_eq!(Data::read(text), None, "{text:?}");
+        }
+    }
+
     fn json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -145,6 +172,7 @@ mod tests {
             }
             prop_assert_eq!(serde_json::from_str::<Map<String, Value>>(data.as_str()).unwrap(), expected);
             prop_assert!(data.as_str().bytes().all(|byte| (0x20..0x7f).contains(&byte)));
+            prop_assert_eq!(Data::read(if data.is_empty() { "" } else { data.as_str() }), Some(data));
         }
     }
 }

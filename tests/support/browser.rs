@@ -66,6 +66,11 @@ impl Browser {
         Self { door: self.door.clone(), host: Rc::clone(&self.host), jar: Rc::new(RefCell::new(jar)) }
     }
 
+    /// The same visitor where the gateway is now.
+    pub fn at(&self, door: Door) -> Self {
+        Self { door, ..self.clone() }
+    }
+
     /// Sends a request with the cookies of this moment; the answer is read when it is asked for.
     pub fn send(&self, request: Request) -> Pending {
         let mut wire = self.door.open();
