@@ -53,6 +53,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether it could be opened or made, as far as can be told without doing it: another gateway may be using it.
+    pub fn check(&self) -> Result<(), Error> {
+        log::check(&self.path).map_err(|source| Error::Unusable { path: self.path.clone(), source })
+    }
+
     /// How long the writer rests between two turns: with half of it left for the turn itself, the promise is kept.
     pub fn rest(&self) -> Duration {
         self.sync / 2

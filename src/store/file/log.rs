@@ -211,13 +211,27 @@ fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
+/// What [`file`] would stumble over, looked at without making anything.
+pub(super) fn check(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => regular(&file.metadata()?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            std::fs::read_dir(folder).map(drop)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn regular(metadata: &Metadata) -> io::Result<()> {
+    if metadata.is_file() { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")) }
+}
+
 /// Opens a regular file, or makes one that nobody else can read; the file, and which one it is.
 fn file(path: &Path) -> io::Result<(File, (u64, u64))> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
+    regular(&metadata)?;
     if metadata.permissions().mode() & 0o004 != 0 {
         tracing::warn!(path = %path.display(), "every user of this machine can read the session file; chmod 600 it");
     }
