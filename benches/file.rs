@@ -55,8 +55,7 @@ fn main() -> ExitCode {
     println!("beside it, the thread that writes: {writer:.3} µs for each");
     report(&settings, "after that");
 
-    let Store::Memory(memory) = &*with_file.store;
-    file.finish(memory, NOW).expect("the disk takes it");
+    file.finish(&with_file.memory, NOW).expect("the disk takes it");
     let (begun, started) = (cpu(), Instant::now());
     let again = file::open(&settings, &BOUNDS, &lifetimes(), NOW).expect("the same file");
     println!("a restart with {} sessions: {:.2?}, {:.2} s of CPU", again.found.kept, started.elapsed(), cpu() - begun);
@@ -71,8 +70,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn write(file: &mut File, bench: &Bench, what: &str) {
     let (begun, started) = (cpu(), Instant::now());
-    let Store::Memory(memory) = &*bench.store;
-    file.write(memory, NOW).expect("the disk takes it");
+    file.write(&bench.memory, NOW).expect("the disk takes it");
     println!("writing {what}: {:.2?}, {:.2} s of CPU", started.elapsed(), cpu() - begun);
     report(file.settings(), "then");
 }
@@ -86,19 +84,19 @@ fn report(settings: &file::Settings, when: &str) {
 /// One worker's sessions.
 struct Bench {
     sessions: Sessions,
-    store: Arc<Store>,
+    memory: Arc<Memory>,
     patches: Vec<Change>,
 }
 
 impl Bench {
     fn new(memory: Memory) -> Self {
-        let store = Arc::new(Store::Memory(memory));
+        let memory = Arc::new(memory);
         let ring = KeyRing::new(&[[7; 32]], "__Host-sid").expect("one long key");
         let settings = Settings { lifetimes: lifetimes(), guest_cookie: true, max_data: 64 * 1024 };
         let counters = Arc::new(Counters::new(ring.len()));
-        let sessions = Sessions::new(Arc::clone(&store), Arc::new(ring), Arc::new(settings), counters);
+        let sessions = Sessions::new(Store::Memory(Arc::clone(&memory)), Arc::new(ring), Arc::new(settings), counters);
         let patches = (0..ROUNDS).map(|round| change(None, u32::try_from(round).expect("a few"))).collect();
-        Self { sessions, store, patches }
+        Self { sessions, memory, patches }
     }
 
     fn log_everybody_in(&self) -> Vec<Signed> {
@@ -134,7 +132,7 @@ impl Bench {
 
     /// The same while the file is written in turns, and what those take for each, the last one included.
     fn patch_while_written(&self, tickets: &[Signed], round: usize, file: &mut File) -> (f64, f64) {
-        let Store::Memory(memory) = &*self.store;
+        let memory = &*self.memory;
         let (due, turns) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             let writer = scope.spawn(move || {

@@ -78,7 +78,7 @@ fn visit_as_guest(sessions: &Sessions) {
     assert!(matches!(cookie, Cookie::Set { .. }));
 }
 
-fn empty() -> (Sessions, Arc<Store>) {
+fn empty() -> (Sessions, Store) {
     let hours = |idle, lifetime| Limits { idle: Duration::from_hours(idle), lifetime: Duration::from_hours(lifetime) };
     let lifetimes = Lifetimes {
         user: hours(1, 12),
@@ -89,16 +89,17 @@ fn empty() -> (Sessions, Arc<Store>) {
         tombstone: Duration::from_mins(1),
     };
     let bounds = memory::Settings { max_sessions: MOST_SESSIONS, max_bytes: u64::MAX };
-    let store = Arc::new(Store::Memory(Memory::new(bounds, lifetimes.clone())));
+    let store = Store::Memory(Arc::new(Memory::new(bounds, lifetimes.clone())));
     let ring = KeyRing::new(&[[7; 32]], "__Host-sid").expect("one long key");
     let settings = Settings { lifetimes, guest_cookie: true, max_data: 64 * 1024 };
     let counters = Arc::new(Counters::new(ring.len()));
-    (Sessions::new(Arc::clone(&store), Arc::new(ring), Arc::new(settings), counters), store)
+    (Sessions::new(store.clone(), Arc::new(ring), Arc::new(settings), counters), store)
 }
 
 fn live(store: &Store) -> usize {
     match store {
         Store::Memory(memory) => memory.stats().live,
+        Store::Redis(_) => unreachable!("it is in memory"),
     }
 }
 

@@ -96,7 +96,7 @@ fn sessions() -> Sessions {
         tombstone: Duration::from_mins(1),
     };
     let bounds = memory::Settings { max_sessions: 1000, max_bytes: u64::MAX };
-    let store = Arc::new(Store::Memory(Memory::new(bounds, lifetimes.clone())));
+    let store = Store::Memory(Arc::new(Memory::new(bounds, lifetimes.clone())));
     let counters = Arc::new(Counters::new(1));
     let settings = Settings { lifetimes, guest_cookie: true, max_data: 64 * 1024 };
     Sessions::new(store, Arc::new(ring()), Arc::new(settings), counters)

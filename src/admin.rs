@@ -6,11 +6,12 @@ mod exposition;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
@@ -63,7 +64,7 @@ pub struct Admin {
 
 impl Admin {
     /// What answers its requests, for a listener to serve.
-    pub fn handler(self) -> impl Fn(http::Request<Incoming>, Client) -> Answer + Clone {
+    pub fn handler(self) -> impl Fn(http::Request<Incoming>, Rc<Client>) -> Answer + Clone {
         let router = self.router();
         move |request, _| {
             let mut router = router.clone();
@@ -88,11 +89,31 @@ impl Admin {
     }
 }
 
-async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
-    if admin.ready.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+/// Whether a load balancer should send clients here. `?store=optional` is for one that has no better place for them while the
+/// store is down: the gateway still serves whoever has no session.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Readiness {
+    #[serde(default)]
+    store: StoreIs,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StoreIs {
+    #[default]
+    Required,
+    Optional,
+}
+
+async fn readyz(State(admin): State<Admin>, Query(readiness): Query<Readiness>) -> (StatusCode, String) {
+    if !admin.ready.load(Ordering::Relaxed) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
+    }
+    match admin.sessions.check(admin.clock.now()).await {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(error) if readiness.store == StoreIs::Optional => (StatusCode::OK, format!("ready, but {error}\n")),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
     }
 }
 

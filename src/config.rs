@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{admin, listener, proxy, sessions, store, telemetry, tls};
+use crate::{admin, listener, proxy, sessions, telemetry, tls};
 
 use mistake::{Fault, Place};
 use reader::Reading;
@@ -18,6 +18,7 @@ mod nearest;
 mod reader;
 mod section;
 mod session;
+mod store;
 mod units;
 mod upstream;
 mod value;
@@ -34,7 +35,7 @@ pub struct Config {
     /// `[session]`
     pub sessions: sessions::Settings,
     /// `[store]`
-    pub store: store::Settings,
+    pub store: crate::store::Settings,
     /// `[session]` cookie and headers, `[upstream.*]` and `[[route]]`
     pub proxy: proxy::Settings,
     /// `[admin]`
@@ -46,7 +47,7 @@ pub struct Config {
 /// Reads the file at `path`. Relative paths in it start from its folder.
 ///
 /// Certificates and keys are named, not opened: that is for those who start, or check that they could. The admin's token
-/// file alone is read.
+/// and Redis' password alone are read from their files.
 pub fn load(path: &Path) -> Result<Config, Mistakes> {
     let unread = |kind, found: String, expected: &str| {
         let place = Place { key: String::new(), span: None };

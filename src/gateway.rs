@@ -22,7 +22,7 @@ use crate::proxy::{self, Clock};
 use crate::session::KeyRing;
 use crate::session::keys::KeyError;
 use crate::sessions::{self, Sessions};
-use crate::store::{self, Store};
+use crate::store::{self, Memory, Redis, Store};
 use crate::telemetry::AccessWriter;
 use crate::tls;
 use keeper::Keeper;
@@ -50,7 +50,7 @@ pub struct Gateway {
     workers: Vec<JoinHandle<()>>,
     admin_stop: Stop,
     admin_thread: Option<JoinHandle<()>>,
-    sweeper: (Sender<()>, JoinHandle<()>),
+    sweeper: Option<(Sender<()>, JoinHandle<()>)>,
     keeper: Option<Keeper>,
     access: Option<AccessWriter>,
 }
@@ -60,16 +60,24 @@ pub struct Gateway {
 pub struct Files {
     ring: KeyRing,
     tls: Option<Arc<rustls::ServerConfig>>,
+    store_tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl Files {
     /// Reads keys and certificates; the error has a line for each that cannot be used.
     pub fn read(config: &Config) -> anyhow::Result<Self> {
-        match (key_ring(config), config.tls.as_ref().map(tls::server_config).transpose()) {
-            (Ok(ring), Ok(tls)) => Ok(Self { ring, tls }),
-            (Err(keys), Ok(_)) => Err(keys),
-            (Ok(_), Err(tls)) => Err(tls.into()),
-            (Err(keys), Err(tls)) => Err(anyhow!("{keys:#}\nerror: {:#}", anyhow::Error::from(tls))),
+        let store_tls = match &config.store {
+            store::Settings::Redis(redis) if redis.tls => Some(redis.ca.as_deref()),
+            _ => None,
+        };
+        let ring = key_ring(config);
+        let tls = config.tls.as_ref().map(tls::server_config).transpose().map_err(anyhow::Error::from);
+        let store_tls = store_tls.map(tls::client_config).transpose().map_err(anyhow::Error::from);
+        let all = [ring.as_ref().err(), tls.as_ref().err(), store_tls.as_ref().err()];
+        let wrong: Vec<_> = all.into_iter().flatten().map(|error| format!("{error:#}")).collect();
+        match (ring, tls, store_tls) {
+            (Ok(ring), Ok(tls), Ok(store_tls)) => Ok(Self { ring, tls, store_tls }),
+            _ => Err(anyhow!(wrong.join("\nerror: "))),
         }
     }
 }
@@ -113,11 +121,21 @@ impl Gateway {
         let mut https = Bound::new(config.listen.https, count)?;
         let mut admin = Bound::new(config.admin.as_ref().map(|admin| admin.listen), 1)?;
 
-        // Before the first request, or its session would not be there and its cookie be replaced. Connections that come
-        // meanwhile wait at the sockets.
-        let store::Settings::Memory(bounds, file) = &config.store;
-        let (memory, file) = keeper::memory(bounds, file.as_ref(), &settings.lifetimes, &clock)?;
-        let store = Arc::new(Store::Memory(memory));
+        let lifetimes = settings.lifetimes.clone();
+        let (store, keeper) = match &config.store {
+            store::Settings::Memory(bounds, None) => {
+                (Store::Memory(Arc::new(Memory::new(bounds.clone(), lifetimes))), None)
+            }
+            // Read before the first request, or its session would not be there and its cookie be replaced. Connections
+            // that come meanwhile wait at the sockets.
+            store::Settings::Memory(bounds, Some(file)) => {
+                let (memory, keeper) = Keeper::start(file, bounds, &lifetimes, clock.clone())?;
+                (Store::Memory(memory), Some(keeper))
+            }
+            store::Settings::Redis(redis) => {
+                (Store::Redis(Redis::new(redis.clone(), lifetimes, files.store_tls)), None)
+            }
+        };
 
         let lost_lines = Arc::new(AtomicU64::new(0));
         let access =
@@ -126,7 +144,7 @@ impl Gateway {
         let limits = Limits::new(&config.listen);
         let acceptor = files.tls.map(TlsAcceptor::from);
         let sessions_of = |counters: &Arc<sessions::Counters>| {
-            Sessions::new(Arc::clone(&store), Arc::clone(&ring), Arc::clone(&settings), Arc::clone(counters))
+            Sessions::new(store.for_worker(), Arc::clone(&ring), Arc::clone(&settings), Arc::clone(counters))
         };
 
         let (mut workers, mut counted) = (Vec::new(), Vec::new());
@@ -160,7 +178,7 @@ impl Gateway {
                 let exposition = Exposition::new(
                     counted,
                     Arc::clone(&api_counters),
-                    Arc::clone(&store),
+                    store.clone(),
                     Arc::clone(&ring),
                     &config.proxy,
                     lost_lines,
@@ -179,9 +197,10 @@ impl Gateway {
             }
             _ => None,
         };
-        let keeper = file.map(|file| Keeper::start(file, Arc::clone(&store), clock.clone())).transpose();
-        let keeper = keeper.context("cannot start what keeps the session file")?;
-        let sweeper = sweep(store, clock).context("cannot start the sweeper")?;
+        let sweeper = match store {
+            Store::Memory(memory) => Some(sweep(memory, clock).context("cannot start the sweeper")?),
+            Store::Redis(_) => None,
+        };
         Ok(Self {
             http: http.address,
             https: https.address,
@@ -209,9 +228,10 @@ impl Gateway {
         if let Some(admin) = self.admin_thread {
             let _ = admin.join();
         }
-        let (stop, sweeper) = self.sweeper;
-        drop(stop);
-        let _ = sweeper.join();
+        if let Some((stop, sweeper)) = self.sweeper {
+            drop(stop);
+            let _ = sweeper.join();
+        }
         if let Some(keeper) = self.keeper {
             keeper.stop();
         }
@@ -264,10 +284,9 @@ fn serve_admin(socket: TcpListener, admin: Admin, limits: &Limits, stop: Stop) -
     Ok(thread)
 }
 
-fn sweep(store: Arc<Store>, clock: Clock) -> std::io::Result<(Sender<()>, JoinHandle<()>)> {
+fn sweep(memory: Arc<Memory>, clock: Clock) -> std::io::Result<(Sender<()>, JoinHandle<()>)> {
     let (stop, stopped) = channel();
     let thread = std::thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
-        let Store::Memory(memory) = &*store;
         while stopped.recv_timeout(SWEEP_EVERY) == Err(RecvTimeoutError::Timeout) {
             memory.sweep(clock.now());
         }

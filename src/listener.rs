@@ -76,7 +76,7 @@ pub async fn serve<H, F, B>(
     stop: Stop,
     handler: H,
 ) where
-    H: Fn(Request<Incoming>, Client) -> F + Clone + 'static,
+    H: Fn(Request<Incoming>, Rc<Client>) -> F + Clone + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -115,7 +115,7 @@ struct Worker<H> {
 
 impl<H, F, B> Worker<H>
 where
-    H: Fn(Request<Incoming>, Client) -> F + Clone + 'static,
+    H: Fn(Request<Incoming>, Rc<Client>) -> F + Clone + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -191,14 +191,16 @@ where
     }
 
     async fn http1<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
-        let service = service_fn(|request| self.answer(request, client.clone(), entry));
+        let client = Rc::new(client);
+        let service = service_fn(|request| self.answer(request, Rc::clone(&client), entry));
         let connection = self.protocols.http1.serve_connection(Io::new(stream, &entry.pulse), service);
         let ended = entry.pulse.drive(connection, http1::Connection::graceful_shutdown, |_| Poll::Ready(Ok(()))).await;
         report(&client, ended);
     }
 
     async fn http2<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
-        let service = service_fn(|request| self.answer(request, client.clone(), entry));
+        let client = Rc::new(client);
+        let service = service_fn(|request| self.answer(request, Rc::clone(&client), entry));
         let (stream, cork) = corked(Io::new(stream, &entry.pulse));
         let connection = self.protocols.http2.serve_connection(stream, service);
         let pull = |context: &mut Context<'_>| cork.pull(context);
@@ -210,7 +212,7 @@ where
     fn answer(
         &self,
         request: Request<Incoming>,
-        client: Client,
+        client: Rc<Client>,
         entry: &Entry,
     ) -> impl Future<Output = Result<Response<Tracked<B>>, Infallible>> + use<H, F, B> {
         let in_flight = InFlight::begin(&entry.pulse);

@@ -17,18 +17,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SET_COOKIE};
-use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Uri, Version, request};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
 
 use crate::metrics::Counter;
-use crate::sessions::{Answer, Cookie, Sessions, Visit};
+use crate::session::{Change, UnixTime};
+use crate::sessions::{Cookie, Error as SessionError, Sessions, Visit};
+use crate::store;
 use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
 use body::{RequestBody, ResponseBody};
 pub use clock::Clock;
 use cookies::{OurCookie, SameSite};
 use error::{Error, Fault};
-use headers::Names;
+use headers::{Names, Outgoing};
+use route::OnStoreFailure;
 use upstream::{Trust, Upstream};
 
 /// What is known of the client's connection when a request arrives on it.
@@ -91,6 +93,10 @@ pub struct Counters {
     pub malformed: Counter,
     /// Backends' own cookies of our name, removed.
     pub shadowed: Counter,
+    /// Requests refused because the store could not be asked about their session.
+    pub rejected: Counter,
+    /// Requests served as a visitor's without a session for the same reason.
+    pub served_anonymous: Counter,
 }
 
 impl Counters {
@@ -105,6 +111,8 @@ impl Counters {
             on_failure: Counter::default(),
             malformed: Counter::default(),
             shadowed: Counter::default(),
+            rejected: Counter::default(),
+            served_anonymous: Counter::default(),
         }
     }
 }
@@ -146,17 +154,18 @@ impl Proxy {
         let label =
             |name: String, counters: &Arc<RouteCounters>| Rc::new(RouteLabel { name, counters: Arc::clone(counters) });
         let upstreams = settings.upstreams.iter().zip(&counters.upstreams);
+        let names = Rc::new(Names::new(&settings.headers)?);
         let mut worker = [0; 4];
         getrandom::fill(&mut worker).expect("the operating system gives random bytes");
         Ok(Self {
             routes: route::Table::new(&settings.routes),
             labels: settings.routes.iter().zip(&counters.routes).map(|(route, of)| label(route.label(), of)).collect(),
             unrouted: label("none".to_owned(), &counters.unrouted),
-            upstreams: upstreams.map(|(settings, of)| Upstream::new(settings, Arc::clone(of))).collect(),
+            upstreams: upstreams.map(|(settings, of)| Upstream::new(settings, &names, Arc::clone(of))).collect(),
             sessions,
             cookie: OurCookie::new(&settings.cookie),
             same_site: settings.cookie.same_site,
-            names: Rc::new(Names::new(&settings.headers)?),
+            names,
             clock,
             access: access.map(Rc::new),
             failures: Cell::new(0),
@@ -166,65 +175,71 @@ impl Proxy {
     }
 
     /// Answers one request, whatever it is.
-    pub async fn serve(self: Rc<Self>, request: Request<Incoming>, client: Client) -> Response<ResponseBody> {
-        let version = request.version();
-        let mut exchange = Exchange::begin(self.access.as_ref(), client.address.ip(), &request);
-        let mut response = match self.exchange(request, client, &mut exchange).await {
-            Ok((response, lease, timeout)) => response
-                .map(|incoming| ResponseBody::upstream(incoming, lease, Rc::clone(&self.names), timeout, exchange)),
+    pub async fn serve(self: Rc<Self>, request: Request<Incoming>, client: Rc<Client>) -> Response<ResponseBody> {
+        let (head, body) = request.into_parts();
+        let mut exchange = Exchange::begin(self.access.as_ref(), client.address.ip(), &head);
+        let mut response = match self.exchange(&head, body, &client, &mut exchange).await {
+            Ok(answer) => respond(answer, exchange),
             Err(error) => self.refuse(&error, exchange),
         };
         headers::answered_via(response.headers_mut(), Version::HTTP_11);
-        *response.version_mut() = if version == Version::HTTP_2 { version } else { Version::HTTP_11 };
+        *response.version_mut() = if head.version == Version::HTTP_2 { head.version } else { Version::HTTP_11 };
         response
     }
 
     /// The way of one request. Everything that awaits a store or an upstream is awaited here.
     async fn exchange(
         &self,
-        request: Request<Incoming>,
-        client: Client,
+        head: &request::Parts,
+        body: Incoming,
+        client: &Client,
         exchange: &mut Exchange,
-    ) -> Result<(Response<Incoming>, upstream::Lease, Duration), Error> {
-        let (mut head, body) = request.into_parts();
+    ) -> Result<upstream::Answer, Error> {
         exchange.on(&self.unrouted);
-        let host = host::take(&mut head)?;
-        let way = self.route(&head, host.as_bytes(), exchange)?;
-        let (upstream, session) = (way.upstream, way.route.session);
+        let host = host::of(head)?;
+        let Way { upstream, route } = self.route(head, host, exchange)?;
 
-        headers::check_framing(&mut head.headers).map_err(|headers::ForeignCoding| Error::Coding)?;
-        // Before identity headers are added, since a client may name them in Connection.
-        headers::strip_hop_by_hop(&mut head.headers);
-        self.counters.spoofed.add(self.names.strip(&mut head.headers) as u64);
+        // Before anything of our own is added, since a client may name it in Connection.
+        let outgoing = Outgoing::read(head, host, &self.names);
+        let mut outgoing = outgoing.map_err(|headers::ForeignCoding| Error::Coding)?;
+        self.counters.spoofed.add(outgoing.spoofed);
         let now = self.clock.now();
-        let ticket = self.cookie.take(&mut head.headers, |values| self.sessions.ticket(values, now));
+        let ticket = self.sessions.ticket(outgoing.values(&self.cookie), now);
+        outgoing.pass_cookies(&self.cookie);
 
-        let visit = if session {
-            let opened = self.sessions.open(ticket, !way.route.passive, now).await;
-            let visit = opened.map_err(|source| Error::session(upstream, source))?;
+        let visit = if route.session {
+            let opened = self.sessions.open(ticket, !route.passive, now).await;
+            let visit = opened.or_else(|error| self.without_store(error, route.on_store_failure, now));
+            let visit = visit.map_err(|source| Error::session(upstream, source))?;
             exchange.in_session(|| self.sessions.ring().log_hash(visit.id()));
             if upstream.trust() > Trust::None {
-                headers::identify(&mut head.headers, &self.names, &visit, self.sessions.lifetimes());
+                outgoing.identify(&self.names, &visit, self.sessions.lifetimes());
             }
             Some(visit)
         } else {
             None
         };
 
-        let otherwise = headers::unasked(&head, self.same_site);
-        headers::forward(&mut head.headers, &client, host, head.version);
-        let body = RequestBody::new(body, Rc::clone(&self.names), upstream.body_timeout());
-        headers::frame(&mut head.headers, &body);
-        let sent = upstream.exchange(upstream_request(head, body)).await;
-        let (mut response, lease) = sent.map_err(|source| Error::upstream(upstream, source))?;
+        outgoing.forward(client, host, head.version);
+        let body = RequestBody::new(body, &self.names, upstream.body_timeout());
+        let written = outgoing.frame(body.length());
+        let sent = upstream.exchange(&head.method, written, body).await;
+        let mut answer = sent.map_err(|source| Error::upstream(upstream, source))?;
 
-        let framed = headers::check_framing(response.headers_mut());
-        framed.map_err(|headers::ForeignCoding| Error::upstream(upstream, upstream::Error::Coding))?;
-        headers::strip_hop_by_hop(response.headers_mut());
-        self.counters.shadowed.add(self.cookie.remove_set_cookies(response.headers_mut()) as u64);
-        self.commit(upstream, visit.as_ref(), otherwise, &mut response).await?;
-        exchange.answered(response.status());
-        Ok((response, lease, upstream.body_timeout()))
+        self.counters.shadowed.add(self.cookie.remove_set_cookies(answer.headers()) as u64);
+        let taken = self.take_change(upstream, visit.as_ref(), &mut answer)?;
+        if let Some(visit) = &visit {
+            let now = self.clock.now();
+            if !(taken.is_empty() && self.sessions.is_settled(visit, now)) {
+                // Boxed: it is large, and most requests do without it.
+                Box::pin(self.commit(upstream, visit, &taken, head, &mut answer, now)).await?;
+            }
+            if upstream.trust() > Trust::None {
+                headers::vary_by_cookie(answer.headers());
+            }
+        }
+        exchange.answered(answer.status());
+        Ok(answer)
     }
 
     fn route(&self, head: &request::Parts, host: &[u8], exchange: &mut Exchange) -> Result<Way<'_>, Error> {
@@ -238,40 +253,62 @@ impl Proxy {
         Ok(Way { route, upstream: &self.upstreams[route.upstream] })
     }
 
-    /// Takes what the response asks of the session, stores it, and puts our cookie into the response. It is stored
-    /// before the head leaves: the cookie is in the head, and a redirect must not overtake its own session.
-    async fn commit(
+    /// What becomes of a request whose session could not be opened.
+    fn without_store(&self, error: SessionError, policy: OnStoreFailure, now: UnixTime) -> Result<Visit, SessionError> {
+        match (error, policy) {
+            (SessionError::Store(because @ store::Error::Unavailable(_)), OnStoreFailure::Anonymous) => {
+                self.counters.served_anonymous.increment();
+                Ok(Sessions::stranger(because, now))
+            }
+            (SessionError::Store(store::Error::Unavailable(_)), OnStoreFailure::Reject) => {
+                self.counters.rejected.increment();
+                Err(error)
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Takes what the answer asks of the session out of it.
+    fn take_change(
         &self,
         upstream: &Upstream,
         visit: Option<&Visit>,
-        otherwise: Answer,
-        response: &mut Response<Incoming>,
-    ) -> Result<(), Error> {
-        let status = response.status();
+        answer: &mut upstream::Answer,
+    ) -> Result<Change, Error> {
         let trust = if visit.is_some() { upstream.trust() } else { Trust::None };
-        let taken = headers::take_change(response.headers_mut(), &self.names, trust, status);
-        let taken = taken.map_err(|source| {
+        let status = answer.status();
+        let taken = headers::take_change(answer.session(), &self.names, trust, status).map_err(|source| {
             self.counters.malformed.increment();
             Error::Change { upstream: upstream.name().to_owned(), source }
         })?;
         self.counters.untrusted.add(taken.untrusted as u64);
         self.counters.on_failure.add(taken.on_failure as u64);
-        let Some(visit) = visit else { return Ok(()) };
+        Ok(taken.change)
+    }
 
-        let answer = headers::answer(response.headers(), status, otherwise);
-        let committed = self.sessions.commit(visit, &taken.change, answer, self.clock.now()).await;
+    /// Stores what the answer asks, and puts our cookie into it. It is stored before the head leaves: the cookie is in the
+    /// head, and a redirect must not overtake its own session.
+    async fn commit(
+        &self,
+        upstream: &Upstream,
+        visit: &Visit,
+        change: &Change,
+        head: &request::Parts,
+        answer: &mut upstream::Answer,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let (status, otherwise) = (answer.status(), headers::unasked(head, self.same_site));
+        let may_carry = headers::answer(answer.headers(), status, otherwise);
+        let committed = self.sessions.commit(visit, change, may_carry, now).await;
         let cookie = committed.map_err(|source| Error::session(upstream, source))?;
-        self.tell_browser(&cookie, response);
-        if trust > Trust::None {
-            headers::vary_by_cookie(response.headers_mut());
-        }
+        self.tell_browser(&cookie, answer.headers());
         Ok(())
     }
 
-    fn tell_browser(&self, cookie: &Cookie, response: &mut Response<Incoming>) {
+    fn tell_browser(&self, cookie: &Cookie, headers: &mut HeaderMap) {
         if let Some(set_cookie) = self.cookie.set_cookie(cookie) {
-            response.headers_mut().append(SET_COOKIE, set_cookie);
-            headers::keep_from_caches(response.headers_mut());
+            headers.append(SET_COOKIE, set_cookie);
+            headers::keep_from_caches(headers);
         }
     }
 
@@ -308,14 +345,13 @@ impl Proxy {
     }
 }
 
-/// The request as it goes upstream: HTTP/1.1, in origin form (RFC 9112 section 3.2.1).
-fn upstream_request(mut head: request::Parts, body: RequestBody) -> Request<RequestBody> {
-    if head.uri.authority().is_some() {
-        let path = head.uri.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        head.uri = Uri::from(path);
-    }
-    head.version = Version::HTTP_11;
-    Request::from_parts(head, body)
+fn respond(answer: upstream::Answer, exchange: Exchange) -> Response<ResponseBody> {
+    let status = answer.status();
+    let (headers, body) = answer.into_parts();
+    let mut response = Response::new(ResponseBody::upstream(body, exchange));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }
 
 impl Error {

@@ -37,7 +37,7 @@ const MOST_RENEWALS: usize = 16;
 /// Opens and commits; one for each worker, over one store.
 #[derive(Clone, Debug)]
 pub struct Sessions {
-    store: Arc<Store>,
+    store: Store,
     ring: Arc<KeyRing>,
     settings: Arc<Settings>,
     counters: Arc<Counters>,
@@ -82,6 +82,8 @@ pub enum Standing {
     Live(Arc<Session>),
     /// With the ticket of a session that was ended or superseded a moment ago.
     Dead,
+    /// With the ticket of a session of which nothing is known, because the store could not be asked.
+    Unknown(store::Error),
 }
 
 impl Visit {
@@ -123,7 +125,7 @@ enum Found {
 
 impl Sessions {
     /// One worker's view of a store. `counters` are that worker's alone.
-    pub fn new(store: Arc<Store>, ring: Arc<KeyRing>, settings: Arc<Settings>, counters: Arc<Counters>) -> Self {
+    pub fn new(store: Store, ring: Arc<KeyRing>, settings: Arc<Settings>, counters: Arc<Counters>) -> Self {
         Self { store, ring, settings, counters }
     }
 
@@ -162,17 +164,33 @@ impl Sessions {
             Found::Dead => Ok(Visit::fresh(Standing::Dead, now)),
             Found::Nothing => Ok(Visit::fresh(Standing::New { expired: Some(key) }, now)),
             Found::Live { mut session, secret, key, moved } => {
+                // Both are upkeep: a store that has the session and takes no changes serves it all the same, and the next
+                // request tries again.
                 if !moved && let Some(old) = &session.renewed_from {
-                    self.store.settle(&key, old, now.after(lifetime::OLD_TICKET_AFTER_NEW)).await?;
+                    let _ = self.store.settle(&key, old, now.after(lifetime::OLD_TICKET_AFTER_NEW)).await;
                 }
-                if active && self.settings.lifetimes.touch_due(&session, now) {
-                    self.store.touch(&key, now).await?;
+                let is_touched = active
+                    && self.settings.lifetimes.touch_due(&session, now)
+                    && self.store.touch(&key, now).await.is_ok();
+                if is_touched {
                     Arc::make_mut(&mut session).last_seen = now;
                 }
                 let (id, standing) = (session.id, Standing::Live(session));
                 Ok(Visit { standing, secret, key, id, opened_at: now, outdated: outdated || moved })
             }
         }
+    }
+
+    /// A visitor whose session could not be opened, and who is served all the same, as one without a session. The browser's
+    /// cookie stays as it is, and whatever the response asks is refused.
+    pub fn stranger(because: store::Error, now: UnixTime) -> Visit {
+        Visit::fresh(Standing::Unknown(because), now)
+    }
+
+    /// Whether the store can be asked, by asking it.
+    pub async fn check(&self, now: UnixTime) -> Result<(), Error> {
+        self.store.load(&StoreKey::FIRST, now).await?;
+        Ok(())
     }
 
     /// Follows a secret to where its session is now.

@@ -6,28 +6,38 @@
 
 pub mod file;
 pub mod memory;
+pub mod near_cache;
+pub mod record;
+pub mod redis;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::session::{Data, Edit, Entry, PublicId, Session, StoreKey, UnixTime, entry::Renewed};
 
 pub use memory::Memory;
+pub use redis::Redis;
 
 /// Which store holds the sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settings {
     /// This process's memory, and the file that it is kept in, if it is.
     Memory(memory::Settings, Option<file::Settings>),
+    /// A Redis.
+    Redis(redis::Settings),
 }
 
-/// The sessions of every gateway that shares it.
-#[derive(Debug)]
+/// One worker's view of the sessions of every gateway that shares them.
+#[derive(Clone, Debug)]
 pub enum Store {
     /// This process's memory.
-    Memory(Memory),
+    Memory(Arc<Memory>),
+    /// A Redis.
+    Redis(Redis),
 }
 
-/// Why a store did not do what it was asked. Nothing has changed then.
+/// Why a store did not do what it was asked. Nothing has changed then, unless it is [`Outage::TimedOut`] or
+/// [`Outage::Lost`]: a change that is on its way may still arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Every place is taken by a session that may not be evicted.
@@ -41,6 +51,56 @@ pub enum Error {
         /// What it may be.
         limit: usize,
     },
+    /// The store cannot be asked now. Whether there is a session is unknown.
+    #[error("the session store is not available: {0}")]
+    Unavailable(Outage),
+    /// What is stored cannot be read. Others' sessions are not affected, and this one is left as it is.
+    #[error("a stored session cannot be read: {0}")]
+    Unreadable(record::Flaw),
+}
+
+/// Why a store cannot be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Outage {
+    /// No connection could be made in time.
+    #[error("no connection could be made in time")]
+    Unreachable,
+    /// It failed a moment ago, and has not been reached since.
+    #[error("it cannot be reached since an earlier failure")]
+    Down,
+    /// The connection broke before the answer.
+    #[error("the connection broke")]
+    Lost,
+    /// The answer did not come in time.
+    #[error("no answer came in time")]
+    TimedOut,
+    /// It takes no changes: a replica.
+    #[error("it is a replica, and takes no changes")]
+    ReadOnly,
+    /// It takes no changes, for it cannot save them, or has too few replicas.
+    #[error("it takes no changes, since it cannot save them")]
+    Unsaved,
+    /// It has just been started.
+    #[error("it is still loading its data")]
+    Loading,
+    /// It has reached its memory limit.
+    #[error("it has no memory left")]
+    OutOfMemory,
+    /// The user or the password is wrong, or may not do this.
+    #[error("it does not let us in, or not do this")]
+    Denied,
+    /// It has no database of the number that is configured.
+    #[error("it has no database of that number")]
+    NoDatabase,
+    /// A part of it has no master at present.
+    #[error("it has no master at present")]
+    NoMaster,
+    /// What was asked for is on another server of a cluster, which is not configured as one.
+    #[error("it is part of a cluster, and the session is on another server")]
+    Elsewhere,
+    /// It said something that no server of ours says.
+    #[error("it gave an answer that makes no sense")]
+    Incomprehensible,
 }
 
 /// What became of an edit.
@@ -99,87 +159,109 @@ pub struct EditRules {
 }
 
 impl Store {
+    /// Another worker's view: the same sessions, over a connection of its own where one is needed.
+    #[must_use]
+    pub fn for_worker(&self) -> Self {
+        match self {
+            Self::Memory(memory) => Self::Memory(Arc::clone(memory)),
+            Self::Redis(redis) => Self::Redis(redis.for_worker()),
+        }
+    }
+
     /// The entry under a key as it stands at `now`.
-    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn load(&self, key: &StoreKey, now: UnixTime) -> Result<Option<Entry>, Error> {
         match self {
             Self::Memory(memory) => Ok(memory.load(key, now)),
+            Self::Redis(redis) => redis.load(key, now).await,
+        }
+    }
+
+    /// The session under a key as it was when it was last read, for those who would rather have an old one than none while
+    /// the store cannot be asked. None where nothing is kept, or it has changed since, or is older than `max_age`.
+    pub fn load_old(&self, key: &StoreKey, max_age: Duration, now: UnixTime) -> Option<Arc<Session>> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Redis(redis) => redis.load_old(key, max_age, now),
         }
     }
 
     /// Writes that a live session was seen at `now`; `settled` also forgets which key it was renewed from.
-    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn touch(&self, key: &StoreKey, now: UnixTime) -> Result<(), Error> {
         match self {
-            Self::Memory(memory) => memory.touch(key, now),
+            Self::Memory(memory) => {
+                memory.touch(key, now);
+                Ok(())
+            }
+            Self::Redis(redis) => redis.touch(key, now).await,
         }
-        Ok(())
     }
 
     /// The new ticket of a renewed session has come back: the old key leads there until `until` at most.
-    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn settle(&self, key: &StoreKey, old: &StoreKey, until: UnixTime) -> Result<(), Error> {
         match self {
-            Self::Memory(memory) => memory.settle(key, old, until),
+            Self::Memory(memory) => {
+                memory.settle(key, old, until);
+                Ok(())
+            }
+            Self::Redis(redis) => redis.settle(key, old, until).await,
         }
-        Ok(())
     }
 
     /// Applies an edit to the session as it stands, or gives birth to it where `rules` allow.
-    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn edit(&self, key: &StoreKey, edit: &Edit, rules: EditRules, now: UnixTime) -> Result<Edited, Error> {
         match self {
             Self::Memory(memory) => memory.edit(key, edit, rules, now),
+            Self::Redis(redis) => redis.edit(key, edit, rules, now).await,
         }
     }
 
     /// Stores a session under a key that nobody has seen yet.
-    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn insert(&self, key: &StoreKey, session: Session) -> Result<Arc<Session>, Error> {
         match self {
             Self::Memory(memory) => memory.insert(key, session),
+            Self::Redis(redis) => redis.insert(key, session).await,
         }
     }
 
     /// Moves a session: stores `session` under `new`, and leaves `leave` under `old`, provided that `old` still holds
     /// what `seen` says: the live session of that version, or nothing.
-    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn replace(&self, step: Replace<'_>, now: UnixTime) -> Result<Replaced, Error> {
         match self {
             Self::Memory(memory) => memory.replace(step, now),
+            Self::Redis(redis) => redis.replace(step, now).await,
         }
     }
 
     /// Remembers a key under which nothing is stored as superseded, so that nothing will be.
-    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn bar(&self, key: &StoreKey, until: UnixTime, now: UnixTime) -> Result<Replaced, Error> {
         match self {
             Self::Memory(memory) => Ok(memory.bar(key, until, now)),
+            Self::Redis(redis) => redis.bar(key, until, now).await,
         }
     }
 
     /// Ends the session under a key and remembers that until `until`. Where there is no session, `mark` says whether
     /// the key is marked all the same (a guest's key, under which a slow first write may still arrive).
-    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn end(&self, key: &StoreKey, mark: bool, until: UnixTime, now: UnixTime) -> Result<Ended, Error> {
         match self {
             Self::Memory(memory) => Ok(memory.end(key, mark, until, now)),
+            Self::Redis(redis) => redis.end(key, mark, until, now).await,
         }
     }
 
     /// Every live session of a user, wherever renewal is just moving it.
-    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn by_user(&self, user: &str, now: UnixTime) -> Result<Vec<(StoreKey, Arc<Session>)>, Error> {
         match self {
             Self::Memory(memory) => Ok(memory.by_user(user, now)),
+            Self::Redis(redis) => redis.by_user(user, now).await,
         }
     }
 
     /// The live session with a public id, wherever renewal is just moving it.
-    #[expect(clippy::unused_async, reason = "the contract of stores that ask over the network")]
     pub async fn by_id(&self, id: &PublicId, now: UnixTime) -> Result<Option<(StoreKey, Arc<Session>)>, Error> {
         match self {
             Self::Memory(memory) => Ok(memory.by_id(id, now)),
+            Self::Redis(redis) => redis.by_id(id, now).await,
         }
     }
 }
@@ -213,4 +295,12 @@ pub(crate) fn edited(session: &Session, edit: &Edit, max_data: usize) -> Result<
 
 fn check(data: &Data, limit: usize) -> Result<(), Error> {
     if data.len() > limit { Err(Error::DataOverLimit { size: data.len(), limit }) } else { Ok(()) }
+}
+
+/// What a session takes beside its user and data: its record, its slot in a map, its places in indexes.
+const SESSION_BYTES: usize = 288;
+
+/// What a session takes, near enough to bound them by.
+fn bytes(session: &Session) -> u64 {
+    (SESSION_BYTES + session.user.as_ref().map_or(0, |user| user.len()) + session.data.len()) as u64
 }

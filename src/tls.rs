@@ -1,4 +1,4 @@
-//! Certificates to a rustls `ServerConfig`.
+//! Certificates to what speaks TLS: rustls' `ServerConfig`, and a `ClientConfig` for the session store.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,10 @@ use rustls::server::ServerSessionMemoryCache;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem};
 
+mod client;
 pub mod dev;
+
+pub use client::client_config;
 
 /// Which certificate is presented.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +77,12 @@ pub enum Error {
         /// What rustls said.
         source: rustls::Error,
     },
+    /// No `ca` is configured, and the system trusts nobody.
+    #[error("the system has no certificates of authorities to check the session store's by; name one as `ca`")]
+    NoAuthorities,
+    /// rustls has nothing to speak TLS with.
+    #[error("cannot speak TLS to the session store")]
+    Client(#[source] rustls::Error),
     /// No randomness for the tickets' first key.
     #[error("cannot make keys for TLS session tickets")]
     Ticketer(#[source] rustls::Error),

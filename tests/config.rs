@@ -7,7 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use session_gateway::config::{Config, Kind, Mistakes, load, parse};
 use session_gateway::proxy::cookies::SameSite;
+use session_gateway::proxy::route::OnStoreFailure;
 use session_gateway::proxy::upstream::{Server, Trust};
+use session_gateway::store::redis::{Address, Password, Servers};
 use session_gateway::telemetry::Access;
 use session_gateway::{admin, store};
 
@@ -105,7 +107,7 @@ fn the_manual_means_what_the_design_says() {
     assert_eq!((lives.persistent.idle, lives.persistent.lifetime), (31 * DAY, 31 * DAY));
     assert_eq!((lives.renew_after, lives.touch_after), (60 * MINUTE, MINUTE));
     assert_eq!(lives.tombstone, Duration::from_secs(65));
-    let store::Settings::Memory(memory, file) = &config.store;
+    let store::Settings::Memory(memory, file) = &config.store else { panic!("{:?}", config.store) };
     assert_eq!((memory.max_sessions, memory.max_bytes, file), (1_000_000, 1 << 30, &None));
 
     let upstream = &config.proxy.upstreams[0];
@@ -116,6 +118,7 @@ fn the_manual_means_what_the_design_says() {
     let route = &config.proxy.routes[0];
     assert_eq!((&route.host, route.path.as_str(), route.upstream), (&None, "/", 0));
     assert_eq!((route.session, route.passive), (true, false));
+    assert_eq!(route.on_store_failure, OnStoreFailure::Reject);
     assert_eq!(config.admin, Some(admin::Settings { listen: ([127, 0, 0, 1], 9900).into(), token: None }));
     assert_eq!((config.log.level.as_str(), config.log.access), ("info", Access::Text));
     assert_eq!((config.proxy.routes.len(), config.proxy.upstreams.len()), (1, 1));
@@ -158,6 +161,7 @@ fn good_values_are_taken() {
         ("[upstream.app]", "jar.capture = \"http-only\""),
         ("[[route]]", "host = \"*.example.com\"\npath = \"/app\"\nupstream = \"app\""),
         ("[store]", "kind = \"memory\"\nmax_sessions = 10"),
+        ("[store]", "kind = \"redis\"\nurl = \"redis://a\"\nkey_prefix = \"app:1\"\ntimeout = \"1s\""),
         ("[log]", "level = \"info,session_gateway=debug\"\naccess = \"json\""),
         ("[log]", "level = \"off\"\naccess = \"off\""),
         ("[admin]", "listen = \"[::1]:9900\""),
@@ -258,6 +262,87 @@ fn the_admin_token_is_read_and_never_shown() {
         let Err(found) = read(content) else { panic!("{content:?} is a token") };
         assert_eq!(summary(&found), [(Kind::Malformed, "admin.token_file", Some(11))], "{found}");
         assert!(!found.to_string().contains("hush"), "{found}");
+    }
+}
+
+#[test]
+fn a_redis_url_says_where_it_is_and_who_asks() {
+    let (of, password) = (|host: &str, port| Address { host: host.to_owned(), port }, |of: &str| Password(of.into()));
+    let one = |host, port| Servers::One(of(host, port));
+    let sentinels = |sentinels| Servers::Sentinels { sentinels, master: "my master".to_owned() };
+    for (url, servers, tls, user, password, database) in [
+        ("redis://127.0.0.1", one("127.0.0.1", 6379), false, None, None, 0),
+        ("redis://Cache.example.com:7000/", one("cache.example.com", 7000), false, None, None, 0),
+        ("rediss://[::1]/15", one("::1", 6379), true, None, None, 15),
+        ("rediss://[::1]:7000", one("::1", 7000), true, None, None, 0),
+        ("redis://:hush@a/2", one("a", 6379), false, None, Some(password("hush")), 2),
+        ("redis://gw:h%40u%3Ash@a", one("a", 6379), false, Some("gw"), Some(password("h@u:sh")), 0),
+        ("redis://gw:h@u:s/h@a", one("a", 6379), false, Some("gw"), Some(password("h@u:s/h")), 0),
+        (
+            "redis+sentinel://a,b:7000,[::1]/my%20master",
+            sentinels(vec![of("a", 26_379), of("b", 7000), of("::1", 26_379)]),
+            false,
+            None,
+            None,
+            0,
+        ),
+        (
+            "rediss+sentinel://:hush@a/my%20master/3",
+            sentinels(vec![of("a", 26_379)]),
+            true,
+            None,
+            Some(password("hush")),
+            3,
+        ),
+        (
+            "redis+cluster://gw:hush@a,b:7000/0",
+            Servers::Cluster(vec![of("a", 6379), of("b", 7000)]),
+            false,
+            Some("gw"),
+            Some(password("hush")),
+            0,
+        ),
+        ("rediss+cluster://a", Servers::Cluster(vec![of("a", 6379)]), true, None, None, 0),
+    ] {
+        let config = good(&with("[store]", &format!("kind = \"redis\"\nurl = {url:?}")));
+        let store::Settings::Redis(redis) = config.store else { panic!("the kind is redis") };
+        assert!(!format!("{redis:?}").contains("hush"));
+        assert_eq!((redis.servers, redis.tls, redis.database), (servers, tls, database), "{url}");
+        assert_eq!((redis.user.as_deref(), &redis.password), (user, &password), "{url}");
+        assert_eq!((redis.key_prefix.as_str(), redis.ca.as_deref()), ("sgw", None));
+        assert_eq!((redis.timeout, redis.connect_timeout), (Duration::from_millis(250), Duration::from_secs(1)));
+    }
+}
+
+#[test]
+fn the_password_of_redis_is_read_and_never_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("password"), "hush-hush\n").expect("a file in it");
+    let of_file = "kind = \"redis\"\nurl = \"rediss://gw@a\"\npassword_file = \"password\"\nca = \"ca.crt\"";
+    let config = parse(&with("[store]", of_file), Path::new("gateway.toml"), folder.path());
+    let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert!(!format!("{config:?}").contains("hush"));
+    let store::Settings::Redis(redis) = config.store else { panic!("the kind is redis") };
+    assert_eq!((redis.user.as_deref(), redis.password), (Some("gw"), Some(Password("hush-hush".to_owned()))));
+    assert_eq!(redis.ca, Some(folder.path().join("ca.crt")));
+
+    for lines in [
+        "kind = \"redis\"\nurl = \"redis://gw:hush-hush@a:0\"",
+        "kind = \"redis\"\nurl = 'redis://gw:hush-hush@a/b'",
+        "kind = \"redis\"\nurl = \"redis://gw:hush-hush@a\"\npassword_file = \"password\"",
+        "kind = \"redis\"\nurl = \"http://:hush-hush@a\"",
+        "kind = \"redis\"\nurl = \"redis://:hush-hush/?#@a\" x",
+        "kind = \"redis://:hush-hush@a\"",
+        "key_prefix = \"redis://:hush-hush@a\"\nkind = \"redis\"\nurl = \"redis://a\"",
+        "timeout = \"redis://:hush-hush@a\"",
+        "url = \"redis://:hush-hush@a\"",
+    ] {
+        let Err(found) = parse(&with("[store]", lines), Path::new("gateway.toml"), folder.path()) else {
+            panic!("{lines} is no mistake")
+        };
+        for shown in [found.to_string(), found.coloured().to_string(), format!("{found:?}")] {
+            assert!(!shown.contains("hush"), "{shown}");
+        }
     }
 }
 

@@ -83,7 +83,7 @@ fn a_restart_in_order_loses_nothing() {
 
     let process = place.start();
     process.logged("kept=4 expired=0 dropped=0");
-    let [alice, guest, mover, before] = [alice, guest, mover, before].map(|browser| browser.at(process.door()));
+    let [alice, guest, mover, before] = [alice, guest, mover, before].map(|browser| browser.through(process.door()));
     let heads = [&alice, &guest, &mover].map(|browser| look(&process, browser));
     assert_eq!([0, 1, 2].map(|at| told(&heads[at], "Id").map(str::to_owned)), ids);
     assert_eq!([0, 1, 2].map(|at| told(&heads[at], "User")), [Some("alice"), None, Some("bob")]);
@@ -95,7 +95,7 @@ fn a_restart_in_order_loses_nothing() {
     visit(&process, &alice, post("/patch"), ok().session("Patch", r#"{"cart":["a","b"]}"#));
     process.stop();
     let process = place.start();
-    assert_eq!(told(&look(&process, &alice.at(process.door())), "Data"), Some(r#"{"cart":["a","b"]}"#));
+    assert_eq!(told(&look(&process, &alice.through(process.door())), "Data"), Some(r#"{"cart":["a","b"]}"#));
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_logout_before_a_restart_stays_one() {
     }
     process.stop();
     let process = place.start();
-    let (alice, revoked) = (alice.at(process.door()), revoked.at(process.door()));
+    let (alice, revoked) = (alice.through(process.door()), revoked.through(process.door()));
     let (stolen, id) = (alice.copy(), told(&look(&process, &revoked), "Id").map(str::to_owned));
     visit(&process, &alice, post("/logout"), ok().session("End", "this"));
     let ended = process.admin().send(request("DELETE", &format!("/sessions/{}", id.expect("an id")))).answer();
@@ -116,7 +116,7 @@ fn a_logout_before_a_restart_stays_one() {
     process.stop();
 
     let process = place.start();
-    for browser in [stolen.at(process.door()), revoked.at(process.door())] {
+    for browser in [stolen.through(process.door()), revoked.through(process.door())] {
         // Not only gone, but remembered: a late answer neither brings it back nor touches the browser's cookie.
         let (head, answer) = visit(&process, &browser, post("/late"), ok().session("Patch", r#"{"a":1}"#));
         assert_eq!((told(&head, "User"), told(&head, "New")), (None, Some("true")));
@@ -138,7 +138,7 @@ fn what_is_answered_while_it_stops_is_kept() {
     assert_eq!(pending.answer().status(), 200);
     assert!(process.end().0);
     let process = place.start();
-    assert_eq!(told(&look(&process, &alice.at(process.door())), "Data"), Some(r#"{"late":true}"#));
+    assert_eq!(told(&look(&process, &alice.through(process.door())), "Data"), Some(r#"{"late":true}"#));
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn a_file_in_use_is_left_to_who_uses_it() {
     assert_eq!(told(&look(&process, &alice), "User"), Some("alice"));
     process.stop();
     let process = place.start();
-    assert_eq!(told(&look(&process, &alice.at(process.door())), "User"), Some("alice"));
+    assert_eq!(told(&look(&process, &alice.through(process.door())), "User"), Some("alice"));
 }
 
 #[test]
@@ -289,9 +289,9 @@ fn sessions_go_on_while_the_disk_is_full_and_are_all_written_then() {
 
     let process = Process::start_in(&place.dir, &setup, LOG);
     for (user, browser) in &users {
-        assert_eq!(told(&look(&process, &browser.at(process.door())), "User"), Some(user.as_str()));
+        assert_eq!(told(&look(&process, &browser.through(process.door())), "User"), Some(user.as_str()));
     }
-    assert_eq!(told(&look(&process, &stolen.at(process.door())), "User"), None);
+    assert_eq!(told(&look(&process, &stolen.through(process.door())), "User"), None);
 }
 
 #[test]
@@ -308,6 +308,6 @@ fn a_file_that_is_taken_away_is_written_anew() {
     process.stop();
     let process = Process::start_in(&place.dir, &setup, LOG);
     for (user, browser) in [("alice", alice), ("bob", bob)] {
-        assert_eq!(told(&look(&process, &browser.at(process.door())), "User"), Some(user));
+        assert_eq!(told(&look(&process, &browser.through(process.door())), "User"), Some(user));
     }
 }

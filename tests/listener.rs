@@ -4,6 +4,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
@@ -133,7 +134,7 @@ impl Body for Answer {
 /// More than the kernel's buffers on both sides take.
 const BIG: usize = 16 * 1024 * 1024;
 
-async fn answer(request: Request<hyper::body::Incoming>, client: Client, release: Arc<Notify>) -> Response<Answer> {
+async fn answer(request: Request<hyper::body::Incoming>, client: Rc<Client>, release: Arc<Notify>) -> Response<Answer> {
     let body = match request.uri().path() {
         "/client" => format!("{} {:?}", client.address, client.scheme).into(),
         "/version" => format!("{:?}", request.version()).into(),

@@ -2,6 +2,7 @@
 
 import http.client
 import re
+import socket
 import ssl
 import subprocess
 from dataclasses import dataclass, field
@@ -20,12 +21,18 @@ class Contestant:
     kind: str  # nginx, haproxy or gateway
     access_log: bool = False
     binary: str = ""
+    store: str = 'kind = "memory"'
     http: int = field(default_factory=free_port)
     https: int = field(default_factory=free_port)
     admin: int = field(default_factory=free_port)
     under: list = field(default_factory=list)  # A tool's command to run it under.
     process: object = None
     cookie: str = ""
+
+    @property
+    def in_redis(self):
+        """Whether its sessions are in Redis."""
+        return "redis" in self.store
 
 
 def start_backend(children, folder):
@@ -42,6 +49,29 @@ def start_backend(children, folder):
     return port
 
 
+def start_redis(children, folder):
+    """Starts a Redis that keeps nothing on disk. Returns its port."""
+    port = free_port()
+    log = folder / "redis.log"
+    with log.open("wb") as lines:
+        process = children.start(LOAD_CORE, ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+                                             "--appendonly", "no", "--dir", str(folder)], stdout=lines, stderr=lines)
+    wait_for_port(port, process, "Redis", log)
+    return port
+
+
+def commands(port):
+    """How many commands about sessions a Redis has carried out: not greetings, nor the pings that supervise a connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(b"INFO commandstats\r\n")
+        text = connection.recv(65536)
+        size = int(re.match(rb"\$(\d+)\r\n", text).group(1))
+        while len(text) < size:
+            text += connection.recv(65536)
+    calls = re.findall(rb"cmdstat_(\w+)[^:]*:calls=(\d+)", text)
+    return sum(int(count) for name, count in calls if name not in {b"ping", b"info", b"hello", b"client", b"auth", b"select"})
+
+
 def make_certificate(folder):
     """One ECDSA P-256 certificate for every contestant."""
     key, crt = folder / "bench.key", folder / "bench.crt"
@@ -54,7 +84,7 @@ def make_certificate(folder):
     (folder / "bench.pem").write_text(crt.read_text() + key.read_text())
 
 
-def start(contestant, children, folder, backend):
+def start(contestant, children, folder, backend, redis=0):
     """Starts one contestant on its core, and waits until it accepts."""
     name = re.sub(r"\W+", "-", contestant.name)
     log = folder / f"{name}.log"
@@ -71,7 +101,8 @@ def start(contestant, children, folder, backend):
         if not key.exists():
             key.write_bytes(subprocess.run([contestant.binary, "key"], check=True, capture_output=True).stdout)
             key.chmod(0o600)
-        config = filled(folder, "gateway.toml", name, ACCESS_LOG="text" if contestant.access_log else "off", **ports)
+        config = filled(folder, "gateway.toml", name, ACCESS_LOG="text" if contestant.access_log else "off",
+                        STORE=contestant.store.replace("@REDIS@", str(redis)), **ports)
         command = [contestant.binary, "--config", str(config)]
     with log.open("wb") as errors, access.open("wb") as lines:
         contestant.process = children.start(PROXY_CORE, [*contestant.under, *command], stdout=lines, stderr=errors)

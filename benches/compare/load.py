@@ -20,6 +20,7 @@ class Scenario:
     tls: bool
     path: str
     cookie: bool = True
+    redis: bool = False  # Who keeps sessions in Redis enters, beside the gateway with its memory store.
 
 
 SCENARIOS = [
@@ -31,6 +32,8 @@ SCENARIOS = [
     Scenario("64k-tls", "HTTP/1.1 over TLS, 64 KiB", "wrk", tls=True, path="/64k"),
     Scenario("1m", "HTTP/1.1, clear text, 1 MiB", "wrk", tls=False, path="/1m"),
     Scenario("1m-tls", "HTTP/1.1 over TLS, 1 MiB", "wrk", tls=True, path="/1m"),
+    Scenario("redis", "Sessions in Redis: an established session", "wrk", tls=False, path="/1k", redis=True),
+    Scenario("redis-flood", "Sessions in Redis: no cookie", "wrk", tls=False, path="/1k", cookie=False, redis=True),
 ]
 
 

@@ -14,6 +14,7 @@ NEEDED = {
     "haproxy": "haproxy",
     "wrk": "wrk",
     "h2load": "nghttp2-client",
+    "redis-server": "redis-server",
     "openssl": "openssl",
     "taskset": "util-linux",
     "setpriv": "util-linux",
@@ -41,7 +42,7 @@ def install_missing():
     finally:
         if own_policy:
             as_root("rm", "-f", str(POLICY))
-    for service in {"nginx", "haproxy"} & set(missing):
+    for service in {"nginx", "haproxy", "redis-server"} & set(missing):
         if shutil.which("systemctl"):
             as_root("systemctl", "disable", "--quiet", service, check=False)
 
@@ -63,6 +64,7 @@ def description():
         ("date", datetime.date.today().isoformat()),
         ("nginx", first_match(r"nginx/(\S+)", said("nginx", "-v"))),
         ("HAProxy", first_match(r"version (\S+)", said("haproxy", "-v"))),
+        ("Redis", first_match(r"v=(\S+)", said("redis-server", "--version"))),
         ("OpenSSL", first_match(r"OpenSSL (\S+)", said("openssl", "version"))),
         ("rustc", first_match(r"rustc (\S+)", said("rustc", "--version"))),
         ("wrk", first_match(r"wrk (?:debian/)?(\S+)", said("wrk", "-v"))),

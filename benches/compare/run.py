@@ -20,6 +20,7 @@ from measure import Counter, measure
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RELEASE = ROOT / "target/release/session-gateway"
+IN_REDIS = 'kind = "redis"\nurl = "redis://127.0.0.1:@REDIS@/0"'
 LOGGED = {"nginx + access log", "gateway + access log"}
 
 
@@ -36,23 +37,29 @@ def main():
         backend = contestants.start_backend(children, folder)
         if options.instructions:
             return instructions.count(children, folder, field, backend, chosen([options.instructions])[0])
+        redis = contestants.start_redis(children, folder)
         ciphers = set()
         for contestant in field:
-            contestants.start(contestant, children, folder, backend)
+            contestants.start(contestant, children, folder, backend, redis)
             contestants.log_in(contestant)
             contestants.check_session(contestant)
             ciphers.add(contestants.check_tls(contestant))
         if options.profile:
             return hot_spots.profile(children, folder, field, Counter(backend), chosen([options.profile])[0], options)
-        return compare(children, folder, field, Counter(backend), ciphers, options)
+        return compare(children, folder, field, Counter(backend), redis, ciphers, options)
 
 
-def compare(children, folder, field, counter, ciphers, options):
+def compare(children, folder, field, counter, redis, ciphers, options):
     """Every scenario, every round, every contestant in turn."""
     tables, valid = [], True
     for scenario in chosen(options.only):
         # The access log's price is asked once: in clear text, where it weighs most.
         entered = [one for one in field if one.name not in LOGGED or scenario.name == "h1"]
+        entered = [one for one in entered if scenario.redis and one.kind == "gateway" or not one.in_redis]
+        entered = [one for one in entered if not (scenario.redis and one.kind != "gateway")]
+        if scenario.redis and not any(one.in_redis for one in entered):
+            continue
+        asked = contestants.commands(redis) if scenario.redis else 0
         results = {one.name: [] for one in entered}
         for contestant in entered:
             measure(children, scenario, contestant, counter, 1, folder)
@@ -64,6 +71,10 @@ def compare(children, folder, field, counter, ciphers, options):
                       f"{sample.errors}", file=sys.stderr)
                 valid = valid and not sample.errors
         tables.append(report.table(scenario, results))
+        if scenario.redis:
+            asked = contestants.commands(redis) - asked
+            answered = sum(sample.requests for name in results for sample in results[name] if "Redis" in name)
+            tables[-1] += f"Redis was asked {asked:,} times for {answered:,} requests and those that warmed up.\n"
     for contestant in field:
         contestants.check_session(contestant)
 
@@ -87,6 +98,9 @@ def lined_up(options):
         Contestant("nginx", "nginx"),
         Contestant("HAProxy", "haproxy"),
         Contestant("gateway", "gateway", binary=str(options.gateway)),
+        Contestant("gateway + Redis", "gateway", binary=str(options.gateway), store=IN_REDIS),
+        Contestant("gateway + Redis, no near cache", "gateway", binary=str(options.gateway),
+                   store=f"{IN_REDIS}\nnear_cache = false"),
         Contestant("nginx + access log", "nginx", access_log=True),
         Contestant("gateway + access log", "gateway", access_log=True, binary=str(options.gateway)),
     ]

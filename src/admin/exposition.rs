@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use crate::metrics::{BUCKETS, Connections, Counter};
 use crate::proxy::access::RouteCounters;
 use crate::session::KeyRing;
-use crate::store::Store;
+use crate::store::{Store, file};
 use crate::{proxy, sessions};
 
 /// One worker's counters.
@@ -37,7 +37,7 @@ impl Exposition {
     pub fn new(
         workers: Vec<Worker>,
         admin: Arc<sessions::Counters>,
-        store: Arc<Store>,
+        store: Store,
         ring: Arc<KeyRing>,
         settings: &proxy::Settings,
         lost_lines: Arc<AtomicU64>,
@@ -63,7 +63,7 @@ impl Exposition {
 struct Sum {
     workers: Vec<Worker>,
     admin: Arc<sessions::Counters>,
-    store: Arc<Store>,
+    store: Store,
     ring: Arc<KeyRing>,
     routes: Vec<String>,
     upstreams: Vec<String>,
@@ -195,8 +195,6 @@ impl Sum {
             let workers = self.workers.iter().map(|worker| field(&worker.sessions).get());
             workers.chain([field(&self.admin).get()]).sum()
         };
-        let Store::Memory(memory) = &*self.store;
-        let stats = memory.stats();
         let mut family = counter(encoder, "sessions_born", "Sessions begun, by reason")?;
         sample(&mut family, &[("reason", "write")], sum(|of| &of.born))?;
         sample(&mut family, &[("reason", "login")], sum(|of| &of.logged_in))?;
@@ -206,44 +204,52 @@ impl Sum {
             ("revoked", sum(|of| &of.revoked)),
             ("emptied", sum(|of| &of.emptied)),
             ("superseded", sum(|of| &of.superseded)),
-            ("expired", stats.expired),
-            ("evicted", stats.evicted),
         ] {
             sample(&mut family, &[("reason", reason)], sum)?;
+        }
+        if let Store::Memory(memory) = &self.store {
+            let stats = memory.stats();
+            sample(&mut family, &[("reason", "expired")], stats.expired)?;
+            sample(&mut family, &[("reason", "evicted")], stats.evicted)?;
         }
         let mut family = counter(encoder, "tickets_renewed", "Tickets replaced within a session, by reason")?;
         sample(&mut family, &[("reason", "age")], sum(|of| &of.renewed))?;
         sample(&mut family, &[("reason", "request")], sum(|of| &of.renewed_on_request))?;
         let mut family = counter(encoder, "changes_lost", "Changes asked for and not made, by reason")?;
         sample(&mut family, &[("reason", "dead_ticket")], sum(|of| &of.dropped))?;
-        sample(&mut family, &[("reason", "failed")], sum(|of| &of.failed))?;
-        gauge(encoder, "sessions_live", "Sessions stored", stats.live as u64)
+        sample(&mut family, &[("reason", "failed")], sum(|of| &of.failed))
     }
 
     fn store(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let Store::Memory(memory) = &*self.store;
-        let stats = memory.stats();
-        gauge(
-            encoder,
-            "store_entries",
-            "Entries stored: sessions, and tickets remembered as dead",
-            stats.entries as u64,
-        )?;
-        gauge(encoder, "store_bytes", "Bytes that sessions take, estimated", stats.bytes)?;
-        if let Some(file) = memory.file_stats() {
-            gauge(
-                encoder,
-                "store_file_waiting",
-                "Entries that the session file does not have yet",
-                file.waiting as u64,
-            )?;
-            let help = "When the session file last had everything";
-            gauge(encoder, "store_file_synced_timestamp_seconds", help, file.synced_at.0)?;
-            single(encoder, "store_file_records", "Entries written to the session file", file.records)?;
-            single(encoder, "store_file_failures", "Times that the session file could not be written", file.failures)?;
-            gauge(encoder, "store_file_bytes", "Bytes of entries in the session file", file.bytes)?;
-            let help = "Entries of the session file that could not be read at start";
-            gauge(encoder, "store_file_unreadable", help, file.unreadable)?;
+        let help = "Requests with a session's ticket while the store could not be asked, by what became of them";
+        let mut family = counter(encoder, "requests_without_store", help)?;
+        sample(&mut family, &[("outcome", "rejected")], self.sum(|worker| &worker.proxy.rejected))?;
+        sample(&mut family, &[("outcome", "anonymous")], self.sum(|worker| &worker.proxy.served_anonymous))?;
+        match &self.store {
+            Store::Memory(memory) => {
+                let stats = memory.stats();
+                gauge(encoder, "sessions_live", "Sessions stored", stats.live as u64)?;
+                let help = "Entries stored: sessions, and tickets remembered as dead";
+                gauge(encoder, "store_entries", help, stats.entries as u64)?;
+                gauge(encoder, "store_bytes", "Bytes that sessions take, estimated", stats.bytes)?;
+                if let Some(stats) = memory.file_stats() {
+                    file(encoder, stats)?;
+                }
+            }
+            Store::Redis(redis) => {
+                let stats = redis.stats();
+                single(encoder, "store_connects", "Connections made to Redis", stats.connects)?;
+                single(encoder, "store_failures", "Questions to Redis that were not answered", stats.failures)?;
+                let help = "Records found in Redis that could not be read";
+                single(encoder, "store_unreadable", help, stats.unreadable)?;
+                if let Some(near) = stats.near_cache {
+                    single(encoder, "near_cache_hits", "Sessions found in the near cache", near.hits)?;
+                    single(encoder, "near_cache_misses", "Sessions asked for in Redis", near.misses)?;
+                    gauge(encoder, "near_cache_sessions", "Sessions in the near cache", near.sessions)?;
+                    let help = "Bytes that sessions in the near cache take, estimated";
+                    gauge(encoder, "near_cache_bytes", help, near.bytes)?;
+                }
+            }
         }
         single(
             encoder,
@@ -256,6 +262,18 @@ impl Sum {
     fn sum(&self, field: impl Fn(&Worker) -> &Counter) -> u64 {
         self.workers.iter().map(|worker| field(worker).get()).sum()
     }
+}
+
+fn file(encoder: &mut DescriptorEncoder<'_>, stats: file::Stats) -> fmt::Result {
+    let help = "Entries that the session file does not have yet";
+    gauge(encoder, "store_file_waiting", help, stats.waiting as u64)?;
+    let help = "When the session file last had everything";
+    gauge(encoder, "store_file_synced_timestamp_seconds", help, stats.synced_at.0)?;
+    single(encoder, "store_file_records", "Entries written to the session file", stats.records)?;
+    single(encoder, "store_file_failures", "Times that the session file could not be written", stats.failures)?;
+    gauge(encoder, "store_file_bytes", "Bytes of entries in the session file", stats.bytes)?;
+    let help = "Entries of the session file that could not be read at start";
+    gauge(encoder, "store_file_unreadable", help, stats.unreadable)
 }
 
 fn counter<'a>(

@@ -11,15 +11,15 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::admin::{self, Token};
-use crate::store::{file, memory};
 use crate::telemetry::Access;
-use crate::{listener, proxy, store, telemetry, tls};
+use crate::{listener, proxy, telemetry, tls};
 
 use super::Config;
 use super::mistake::{Fault, Kind};
 use super::reader::Noted;
 use super::section::{At, Section};
 use super::session::session;
+use super::store::store;
 use super::units::MIB;
 use super::upstream::{routes, upstreams};
 use super::value::{Value, address, choice, duration, flag, malformed, number, path, size, text};
@@ -60,7 +60,6 @@ pub(super) fn file(root: &mut Section<'_>) -> Result<Config, Noted> {
 }
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// How long an ended ticket must be remembered: longer than any response under it may still be on its way.
@@ -154,28 +153,6 @@ fn tls(section: &mut Section<'_>) -> Result<Option<tls::Settings>, Noted> {
     Ok(Some(tls::Settings { certificate: certificate?, private_key: private_key? }))
 }
 
-fn store(section: &mut Section<'_>) -> Result<store::Settings, Noted> {
-    let kind = section.or("kind", (), |value: &Value<'_>| {
-        if choice(&[("memory", true), ("redis", false)])(value)? {
-            return Ok(());
-        }
-        let found = format!("{} is not supported by this version", value.quoted());
-        Err(value.wrong(Fault::new(Kind::Unsupported, found, "\"memory\"")))
-    });
-    if kind.is_err() {
-        // Another kind's keys would be reported as unknown, and hide what is wrong.
-        section.tolerate_the_rest();
-    }
-    let max_sessions = section.or("max_sessions", 1_000_000, number(1..=1_000_000_000));
-    let max_bytes = section.or("max_bytes", 1 << 30, size(64 << 10..=1 << 50));
-    let file = section.optional("file", path);
-    let sync = section.or("sync", Duration::from_secs(1), duration(Duration::from_millis(100)..=MINUTE));
-    kind?;
-    let (max_sessions, max_bytes, path, sync) = (max_sessions?.value, max_bytes?.value, file?.value, sync?.value);
-    let file = path.map(|path| file::Settings { path, sync });
-    Ok(store::Settings::Memory(memory::Settings { max_sessions, max_bytes }, file))
-}
-
 /// No `[admin]`, no admin address.
 fn admin(section: &mut Section<'_>, addresses: &mut Vec<At<SocketAddr>>) -> Result<Option<admin::Settings>, Noted> {
     let usual = SocketAddr::from(([127, 0, 0, 1], 9900));
@@ -194,20 +171,25 @@ fn admin(section: &mut Section<'_>, addresses: &mut Vec<At<SocketAddr>>) -> Resu
     Ok(Some(admin::Settings { listen: listen.value, token: token.value }))
 }
 
-/// The token in the file that the key names. No mistake ever quotes it.
+/// The token in the file that the key names.
 fn token(value: &Value<'_>) -> Result<Token, Noted> {
+    // It travels in an Authorization header, hence one word of visible ASCII.
+    word_in_file(value, "a file that holds the admin token").map(Token)
+}
+
+/// The one word of visible ASCII in the file that the key names, a secret: no mistake ever quotes it.
+pub(super) fn word_in_file(value: &Value<'_>, expected: &str) -> Result<String, Noted> {
     const LONGEST: usize = 1024;
     let path = path(value)?;
-    let wrong = |kind, found: String| value.wrong(Fault::new(kind, found, "a file that holds the admin token"));
+    let wrong = |kind, found: String| value.wrong(Fault::new(kind, found, expected));
     let name = path.display();
     let content = start_of(&path, LONGEST + 2).map_err(|error| wrong(Kind::Unreadable, format!("{name}: {error}")))?;
-    let token = content.trim_ascii_end();
-    if token.is_empty() {
+    let word = content.trim_ascii_end();
+    if word.is_empty() {
         return Err(wrong(Kind::Malformed, format!("{name} is empty")));
     }
-    // It travels in an Authorization header, hence one word of visible ASCII.
-    match str::from_utf8(token) {
-        Ok(text) if token.len() <= LONGEST && token.iter().all(u8::is_ascii_graphic) => Ok(Token(text.to_owned())),
+    match str::from_utf8(word) {
+        Ok(text) if word.len() <= LONGEST && word.iter().all(u8::is_ascii_graphic) => Ok(text.to_owned()),
         _ => {
             Err(wrong(Kind::Malformed, format!("{name} is not one word of at most {LONGEST} visible ASCII characters")))
         }

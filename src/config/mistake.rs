@@ -90,8 +90,10 @@ impl Mistakes {
         for mistake in &mut list {
             let start = mistake.place.span.as_ref().map(|span| span.start);
             mistake.line = start.map(|start| line_ends.partition_point(|end| *end < start) + 1);
+            // Whatever key a URL was written to.
+            mistake.fault.found = masked(&mistake.fault.found);
         }
-        Self { file: file.to_owned(), text: text.to_owned(), list }
+        Self { file: file.to_owned(), text: masked(text), list }
     }
 
     /// The file they are in, as it was named to [`load`](super::load) or [`parse`](super::parse).
@@ -190,6 +192,25 @@ impl Fault {
         self.beside = other.span.clone().map(|span| (span, label.into()));
         self
     }
+}
+
+/// The text with a `*` for every byte of a password in a URL: a report shows whole lines, and goes to a log.
+fn masked(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    for (index, part) in text.split("://").enumerate() {
+        if index == 0 {
+            masked.push_str(part);
+            continue;
+        }
+        masked.push_str("://");
+        let end = part.find(|each: char| each.is_whitespace() || each == '"' || each == '\'').unwrap_or(part.len());
+        let password = part[..end].rfind('@').and_then(|at| Some((part[..at].find(':')? + 1, at)));
+        let (start, end) = password.unwrap_or((0, 0));
+        masked.push_str(&part[..start]);
+        masked.extend(std::iter::repeat_n('*', end - start));
+        masked.push_str(&part[end..]);
+    }
+    masked
 }
 
 /// Mistakes on their way to a reader.

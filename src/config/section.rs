@@ -35,7 +35,6 @@ pub(super) struct Section<'r> {
     written: bool,
     left: BTreeMap<String, (Span, Spanned<DeValue<'r>>)>,
     asked: Vec<&'static str>,
-    tolerant: bool,
 }
 
 impl<'r> Section<'r> {
@@ -43,7 +42,7 @@ impl<'r> Section<'r> {
         let written = table.is_some();
         let left = table.unwrap_or_default().into_iter();
         let left = left.map(|(key, value)| (key.get_ref().to_string(), (key.span(), value))).collect();
-        Self { reading, place, kind: kind.to_owned(), written, left, asked: Vec::new(), tolerant: false }
+        Self { reading, place, kind: kind.to_owned(), written, left, asked: Vec::new() }
     }
 
     /// Reads the top level of the file by `read`.
@@ -77,11 +76,6 @@ impl<'r> Section<'r> {
     /// Notes a mistake.
     pub(super) fn note(&self, place: &Place, fault: Fault) -> Noted {
         self.reading.note(place, fault)
-    }
-
-    /// From here on, keys that nobody asks for are no mistake.
-    pub(super) fn tolerate_the_rest(&mut self) {
-        self.tolerant = true;
     }
 
     /// Takes a key that has a default.
@@ -217,9 +211,6 @@ impl<'r> Section<'r> {
 
     /// Reports what is left.
     fn end(self) {
-        if self.tolerant {
-            return;
-        }
         for (key, (span, _)) in &self.left {
             let place = Place { key: join(&self.place.key, key), span: Some(span.clone()) };
             let fault = Fault::new(Kind::UnknownKey, "no such key", one_of(self.asked.iter().copied()));

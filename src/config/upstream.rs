@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::proxy::route;
+use crate::proxy::route::{self, OnStoreFailure};
 use crate::proxy::upstream::{self, Server, Trust};
 
 use super::host;
@@ -155,6 +155,8 @@ fn route(section: &mut Section<'_>, upstreams: &[&str], seen: &mut Seen) -> Resu
     let upstream = section.required("upstream", "the name of an upstream", |value| upstream_index(value, upstreams));
     let session = section.or("session", true, flag);
     let passive = section.or("passive", false, flag);
+    let words = [("reject", OnStoreFailure::Reject), ("anonymous", OnStoreFailure::Anonymous)];
+    let on_store_failure = section.or("on_store_failure", OnStoreFailure::Reject, choice(&words));
     let (host, path) = (host?.value, path?.value);
 
     if let Some(first) = seen.insert((host.clone(), path.clone()), section.place().clone()) {
@@ -162,7 +164,14 @@ fn route(section: &mut Section<'_>, upstreams: &[&str], seen: &mut Seen) -> Resu
         let fault = Fault::new(Kind::Duplicate, found, "another host or path").beside(&first, "the first");
         return Err(section.note(section.place(), fault));
     }
-    Ok(route::Settings { host, path, upstream: upstream?.value, session: session?.value, passive: passive?.value })
+    Ok(route::Settings {
+        host,
+        path,
+        upstream: upstream?.value,
+        session: session?.value,
+        passive: passive?.value,
+        on_store_failure: on_store_failure?.value,
+    })
 }
 
 fn upstream_index(value: &Value<'_>, upstreams: &[&str]) -> Result<usize, Noted> {

@@ -1,7 +1,7 @@
 //! The thread that keeps the session file.
 
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use anyhow::Context;
 
 use crate::proxy::Clock;
 use crate::session::Lifetimes;
-use crate::store::file::{self, File, Found, WriteError};
-use crate::store::{Memory, Store, memory};
+use crate::store::file::{self, File, Filled, Found, WriteError};
+use crate::store::{Memory, memory};
 
 /// How long a file that cannot be written is left alone: it is opened anew each time, and read as a whole for that.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -22,50 +22,32 @@ pub(super) struct Keeper {
     thread: JoinHandle<()>,
 }
 
-/// The memory store: empty, or as its file has it.
-pub(super) fn memory(
-    bounds: &memory::Settings,
-    file: Option<&file::Settings>,
-    lifetimes: &Lifetimes,
-    clock: &Clock,
-) -> anyhow::Result<(Memory, Option<File>)> {
-    let Some(settings) = file else { return Ok((Memory::new(bounds.clone(), lifetimes.clone()), None)) };
-    let begun = Instant::now();
-    let filled = file::open(settings, bounds, lifetimes, clock.now())?;
-    let (path, took) = (settings.path.display(), begun.elapsed());
-    let Found { kept, expired, dropped, unreadable } = filled.found;
-    tracing::info!(kept, expired, dropped, "read {path} in {took:.1?}");
-    if unreadable > 0 {
-        tracing::error!("{unreadable} entries of {path} cannot be read; whose sessions they were has to log in again");
-    }
-    Ok((filled.memory, Some(filled.file)))
-}
-
 impl Keeper {
-    /// Starts it.
-    pub(super) fn start(file: File, store: Arc<Store>, clock: Clock) -> std::io::Result<Self> {
+    /// Fills a memory from its file, and keeps that from then on.
+    pub(super) fn start(
+        settings: &file::Settings,
+        bounds: &memory::Settings,
+        lifetimes: &Lifetimes,
+        clock: Clock,
+    ) -> anyhow::Result<(Arc<Memory>, Self)> {
+        let begun = Instant::now();
+        let Filled { memory, file, found } = file::open(settings, bounds, lifetimes, clock.now())?;
+        let Found { kept, expired, dropped, unreadable } = found;
+        let path = settings.path.display();
+        tracing::info!(kept, expired, dropped, "read {path} in {:.1?}", begun.elapsed());
+        if unreadable > 0 {
+            tracing::error!(
+                "{unreadable} entries of {path} cannot be read; whose sessions they were has to log in again"
+            );
+        }
+        let memory = Arc::new(memory);
         let (stop, stopped) = channel();
-        let thread = std::thread::Builder::new().name("session-file".to_owned()).spawn(move || {
-            let Store::Memory(memory) = &*store;
-            let mut file = file;
-            let rest = file.settings().rest();
-            let mut state = State { path: file.settings().path.display().to_string(), failing_since: None };
-            let mut due = Instant::now() + rest;
-            while stopped.recv_timeout(due.saturating_duration_since(Instant::now())) == Err(RecvTimeoutError::Timeout)
-            {
-                let begun = Instant::now();
-                let written = file.write(memory, clock.now());
-                due = begun + if written.is_ok() { rest } else { rest.max(RETRY_AFTER) };
-                state.tell(written);
-            }
-            let finished = file.finish(memory, clock.now());
-            if finished.is_err() {
-                let lost = memory.file_stats().map_or(0, |stats| stats.waiting);
-                tracing::error!("what changed in {lost} sessions cannot be written, and ends with this process");
-            }
-            state.tell(finished);
-        })?;
-        Ok(Self { stop, thread })
+        let kept = Arc::clone(&memory);
+        let thread = std::thread::Builder::new()
+            .name("session-file".to_owned())
+            .spawn(move || keep(file, &kept, &clock, &stopped))
+            .context("cannot start what keeps the session file")?;
+        Ok((memory, Self { stop, thread }))
     }
 
     /// Returns once everything is written. No request may be left that could change something.
@@ -73,6 +55,28 @@ impl Keeper {
         drop(self.stop);
         let _ = self.thread.join();
     }
+}
+
+/// Writes in turns, until it is to stop, and once more then.
+fn keep(mut file: File, memory: &Memory, clock: &Clock, stopped: &Receiver<()>) {
+    let rest = file.settings().rest();
+    let mut state = State { path: file.settings().path.display().to_string(), failing_since: None };
+    let mut due = Instant::now() + rest;
+    while stopped.recv_timeout(due.saturating_duration_since(Instant::now())) == Err(RecvTimeoutError::Timeout) {
+        let begun = Instant::now();
+        let written = file.write(memory, clock.now());
+        due = begun + if written.is_ok() { rest } else { rest.max(RETRY_AFTER) };
+        if written.is_ok() {
+            tracing::debug!(took = begun.elapsed().as_micros(), "the session file has everything");
+        }
+        state.tell(written);
+    }
+    let finished = file.finish(memory, clock.now());
+    if finished.is_err() {
+        let lost = memory.file_stats().map_or(0, |stats| stats.waiting);
+        tracing::error!("what changed in {lost} sessions cannot be written, and ends with this process");
+    }
+    state.tell(finished);
 }
 
 /// Whether it works, told once when that changes.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
-use http::{Method, Request, StatusCode, Uri, Version};
+use http::{Method, StatusCode, Uri, Version, request};
 
 use crate::metrics::{Counter, Histogram};
 use crate::session::LogHash;
@@ -198,14 +198,14 @@ pub struct Exchange {
 
 impl Exchange {
     /// Begins with a request's head.
-    pub fn begin<B>(log: Option<&Rc<AccessLog>>, client: IpAddr, request: &Request<B>) -> Self {
+    pub fn begin(log: Option<&Rc<AccessLog>>, client: IpAddr, head: &request::Parts) -> Self {
         let line = log.map(|log| {
             Box::new(Line {
                 log: Rc::clone(log),
                 client,
-                method: request.method().clone(),
-                uri: request.uri().clone(),
-                version: request.version(),
+                method: head.method.clone(),
+                uri: head.uri.clone(),
+                version: head.version,
                 session: Cell::new(None),
             })
         });

@@ -1,6 +1,5 @@
 //! Bodies on their way through: never collected, never waited for without end, their trailers under the header rules.
 
-use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -12,23 +11,29 @@ use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
 use super::access::Exchange;
-use super::headers::{Names, strip_trailers};
-use super::upstream::Lease;
+use super::headers::{Length, Names, strip_trailers};
+use super::upstream::{self, BodyError};
 
-/// Why a body ended early.
+/// Why a client's body ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The peer's connection failed, or what it sent is no body.
+    /// The client's connection failed, or what it sent is no body.
     #[error(transparent)]
-    Peer(#[from] hyper::Error),
+    Client(#[from] hyper::Error),
+    /// It is longer or shorter than the client had said.
+    #[error("its length is not the one announced")]
+    Length,
     /// Nothing came for too long.
     #[error("the body stood still for {} s", .0.as_secs())]
     Stalled(Duration),
 }
 
-/// An [`Incoming`] body that may not stand still, and whose trailers carry no session header.
+/// A request's body on its way upstream. It may not stand still, and its trailers carry no session header.
+#[derive(Debug, Default)]
+pub struct RequestBody(Option<Box<Uploading>>);
+
 #[derive(Debug)]
-struct Watched {
+struct Uploading {
     incoming: Incoming,
     names: Rc<Names>,
     timeout: Duration,
@@ -38,12 +43,32 @@ struct Watched {
     moved: bool,
 }
 
-impl Watched {
-    fn new(incoming: Incoming, names: Rc<Names>, timeout: Duration) -> Self {
-        Self { incoming, names, timeout, timer: None, moved: false }
+impl RequestBody {
+    /// The client's, which may stand still for `timeout`.
+    pub fn new(incoming: Incoming, names: &Rc<Names>, timeout: Duration) -> Self {
+        if incoming.is_end_stream() {
+            return Self(None);
+        }
+        let names = Rc::clone(names);
+        Self(Some(Box::new(Uploading { incoming, names, timeout, timer: None, moved: false })))
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    /// How long it is.
+    pub fn length(&self) -> Length {
+        match &self.0 {
+            None => Length::Empty,
+            Some(uploading) => uploading.incoming.size_hint().exact().map_or(Length::Unknown, Length::Known),
+        }
+    }
+
+    /// The next piece.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.0.as_mut().map_or(Poll::Ready(None), |uploading| uploading.poll_frame(cx))
+    }
+}
+
+impl Uploading {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 self.moved = true;
@@ -54,11 +79,11 @@ impl Watched {
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => self.wait(cx),
+            Poll::Pending => self.stand_still(cx),
         }
     }
 
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn stand_still(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         loop {
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
             ready!(timer.as_mut().poll(cx));
@@ -67,86 +92,6 @@ impl Watched {
             }
             self.timer = None;
         }
-    }
-}
-
-/// A request's body on its way upstream.
-#[derive(Debug)]
-pub struct RequestBody(Option<Sending>);
-
-#[derive(Debug)]
-struct Sending {
-    body: Watched,
-    sent: Rc<Sent>,
-}
-
-#[derive(Debug, Default)]
-struct Sent {
-    pieces: Cell<u64>,
-    whole: Cell<bool>,
-}
-
-/// How far a request's body has got.
-#[derive(Debug)]
-pub struct Progress(Option<Rc<Sent>>);
-
-impl Progress {
-    /// A number that grows while the body is being sent.
-    pub fn pieces(&self) -> u64 {
-        self.0.as_ref().map_or(0, |sent| sent.pieces.get())
-    }
-
-    /// Whether the body was taken in whole.
-    pub fn is_whole(&self) -> bool {
-        self.0.as_ref().is_none_or(|sent| sent.whole.get())
-    }
-}
-
-impl RequestBody {
-    /// The client's, which may stand still for `timeout`.
-    pub fn new(incoming: Incoming, names: Rc<Names>, timeout: Duration) -> Self {
-        if incoming.is_end_stream() {
-            return Self(None);
-        }
-        Self(Some(Sending { body: Watched::new(incoming, names, timeout), sent: Rc::default() }))
-    }
-
-    /// None at all.
-    pub fn empty() -> Self {
-        Self(None)
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// What tells how far it has got, once it is on its way.
-    pub fn progress(&self) -> Progress {
-        Progress(self.0.as_ref().map(|sending| Rc::clone(&sending.sent)))
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Some(Sending { body, sent }) = &mut self.0 else { return Poll::Ready(None) };
-        let frame = ready!(body.poll(cx));
-        sent.pieces.set(sent.pieces.get() + 1);
-        if frame.is_none() || body.incoming.is_end_stream() {
-            sent.whole.set(true);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|sending| sending.body.incoming.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or(SizeHint::with_exact(0), |sending| sending.body.incoming.size_hint())
     }
 }
 
@@ -159,17 +104,15 @@ pub struct ResponseBody {
 
 #[derive(Debug)]
 enum Source {
-    /// From the upstream, over a connection that is given back once the body has come whole.
-    Upstream { body: Watched, lease: Option<Lease> },
+    Upstream(upstream::Incoming),
     /// Our own, of one piece.
     Own(Option<Bytes>),
 }
 
 impl ResponseBody {
-    /// The upstream's, which may stand still for `timeout`.
-    pub fn upstream(incoming: Incoming, lease: Lease, names: Rc<Names>, timeout: Duration, exchange: Exchange) -> Self {
-        let body = Watched::new(incoming, names, timeout);
-        Self { source: Source::Upstream { body, lease: Some(lease) }, exchange }
+    /// The upstream's.
+    pub fn upstream(incoming: upstream::Incoming, exchange: Exchange) -> Self {
+        Self { source: Source::Upstream(incoming), exchange }
     }
 
     /// One of our own.
@@ -180,62 +123,33 @@ impl ResponseBody {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Error;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let frame = match &mut this.source {
+        let next = match &mut this.source {
             Source::Own(text) => text.take().map(|text| Ok(Frame::data(text))),
-            Source::Upstream { body, lease } => match ready!(body.poll(cx)) {
-                None => {
-                    give_back(lease);
-                    None
-                }
-                // The rest may never come; the connection is closed with it.
-                Some(Err(error)) => {
-                    drop(lease.take());
-                    this.exchange.broken();
-                    Some(Err(error))
-                }
-                frame => frame,
-            },
+            Source::Upstream(incoming) => ready!(incoming.poll_next(cx)),
         };
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            this.exchange.sent(data.len());
+        match &next {
+            Some(Ok(frame)) => this.exchange.sent(frame.data_ref().map_or(0, Bytes::len)),
+            Some(Err(_)) => this.exchange.broken(),
+            None => {}
         }
-        Poll::Ready(frame)
+        Poll::Ready(next)
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Own(text) => text.is_none(),
-            Source::Upstream { body, .. } => body.incoming.is_end_stream(),
+            Source::Upstream(incoming) => incoming.is_end(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
-            Source::Upstream { body, .. } => body.incoming.size_hint(),
-        }
-    }
-}
-
-fn give_back(lease: &mut Option<Lease>) {
-    if let Some(lease) = lease.take() {
-        lease.release();
-    }
-}
-
-impl Drop for ResponseBody {
-    fn drop(&mut self) {
-        // A body of known length is not asked for its end: hyper drops it once the length is reached.
-        if let Source::Upstream { body, lease } = &mut self.source
-            && body.incoming.is_end_stream()
-        {
-            give_back(lease);
+            Source::Upstream(incoming) => incoming.left().map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }
 }

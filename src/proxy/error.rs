@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::headers::ChangeError;
-use super::upstream;
+use super::{body, upstream};
 use crate::sessions;
 use crate::store;
 
@@ -70,21 +70,23 @@ impl Error {
             Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Session { source, .. } => match source {
-                sessions::Error::Store(store::Error::Full) | sessions::Error::Contended => {
-                    StatusCode::SERVICE_UNAVAILABLE
-                }
+                sessions::Error::Store(
+                    store::Error::Full | store::Error::Unavailable(_) | store::Error::Unreadable(_),
+                )
+                | sessions::Error::Contended => StatusCode::SERVICE_UNAVAILABLE,
                 // The backend asked for more than a session may hold.
                 sessions::Error::Store(store::Error::DataOverLimit { .. }) => StatusCode::BAD_GATEWAY,
             },
             Self::Change { .. } => StatusCode::BAD_GATEWAY,
             Self::Upstream { source, .. } => match source {
                 upstream::Error::Connect { .. }
-                | upstream::Error::Exchange(_)
-                | upstream::Error::UnaskedUpgrade
-                | upstream::Error::Coding => StatusCode::BAD_GATEWAY,
+                | upstream::Error::Closed
+                | upstream::Error::Broken(_)
+                | upstream::Error::Malformed(_) => StatusCode::BAD_GATEWAY,
                 upstream::Error::ConnectTimeout { .. } | upstream::Error::ResponseTimeout(_) => {
                     StatusCode::GATEWAY_TIMEOUT
                 }
+                upstream::Error::RequestBody(body::Error::Stalled(_)) => StatusCode::REQUEST_TIMEOUT,
                 upstream::Error::RequestBody(_) => StatusCode::BAD_REQUEST,
             },
         }

@@ -1,11 +1,23 @@
 //! Every header rule, once.
 
 mod caches;
+mod field;
 mod hop;
 mod names;
+mod request;
 mod session;
 
 pub use caches::{answer, keep_from_caches, unasked, vary_by_cookie};
-pub use hop::{ForeignCoding, answered_via, check_framing, forward, frame, strip_hop_by_hop, strip_trailers};
+pub use field::{ConnectionOptions, Field};
+pub use hop::{ForeignCoding, answered_via, strip_trailers};
 pub use names::{Names, Settings};
-pub use session::{ChangeError, Taken, identify, take_change};
+pub use request::{Length, Outgoing, is_idempotent};
+pub use session::{ChangeError, Taken, take_change};
+
+/// Writes one header.
+pub(crate) fn push_line(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(b": ");
+    bytes.extend_from_slice(value);
+    bytes.extend_from_slice(b"\r\n");
+}

@@ -7,21 +7,19 @@ use super::error::Error;
 
 /// The one host a request names, as it goes upstream in `Host`. An HTTP/2 request names it in `:authority`, an
 /// absolute-form request in its target (RFC 9112 section 3.2.2); `Host` may repeat it and not disagree.
-pub(super) fn take(head: &mut request::Parts) -> Result<HeaderValue, Error> {
-    let mut lines = head.headers.get_all(HOST).iter();
+pub(super) fn of(head: &request::Parts) -> Result<&[u8], Error> {
+    let mut lines = head.headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
     let (line, again) = (lines.next(), lines.next());
     if again.is_some() {
         return Err(Error::Host);
     }
-    let host = match (head.uri.authority(), line) {
-        (Some(authority), Some(line)) if !line.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
-            return Err(Error::Host);
-        }
-        (Some(authority), _) => HeaderValue::from_str(authority.as_str()).map_err(|_| Error::Host)?,
-        (None, Some(line)) => line.clone(),
+    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = match (authority, line) {
+        (Some(authority), Some(line)) if !line.eq_ignore_ascii_case(authority) => return Err(Error::Host),
+        (Some(host), _) | (None, Some(host)) => host,
         (None, None) => return Err(Error::Host),
     };
-    if is_host(host.as_bytes()) { Ok(host) } else { Err(Error::Host) }
+    if is_host(host) { Ok(host) } else { Err(Error::Host) }
 }
 
 /// `host [":" port]` of RFC 3986 section 3.2, without the forms that servers read differently: user information, percent
@@ -63,8 +61,8 @@ mod tests {
         for host in hosts {
             request = request.header(HOST, *host);
         }
-        let (mut head, ()) = request.body(()).unwrap().into_parts();
-        take(&mut head).ok().map(|host| host.to_str().unwrap().to_owned())
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        of(&head).ok().map(|host| String::from_utf8_lossy(host).into_owned())
     }
 
     #[test]

@@ -22,6 +22,17 @@ pub struct Settings {
     pub session: bool,
     /// Whether requests on it leave the idle time alone (polling).
     pub passive: bool,
+    /// What becomes of a request whose session cannot be opened because the store does not answer.
+    pub on_store_failure: OnStoreFailure,
+}
+
+/// What a session's ticket gets while the store cannot be asked. Whoever has none is served in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStoreFailure {
+    /// 503, to be tried again.
+    Reject,
+    /// It is served as a visitor's without a session, whose cookie stays as it is.
+    Anonymous,
 }
 
 impl Settings {
@@ -163,6 +174,7 @@ mod tests {
                 upstream: 0,
                 session: true,
                 passive: false,
+                on_store_failure: OnStoreFailure::Reject,
             })
             .collect();
         Table::new(&routes)

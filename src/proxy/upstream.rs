@@ -2,25 +2,28 @@
 //!
 //! Each worker has its own pool, so that a connection never changes cores and taking one needs no lock.
 
+mod answer;
+mod connection;
+#[cfg(test)]
+mod differential;
+mod incoming;
 mod pool;
-mod wire;
+mod sending;
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
 use std::time::Duration;
 
-use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use http::{HeaderMap, Method, StatusCode};
 
+use super::body::{self, RequestBody};
+use super::headers::{Names, is_idempotent};
 use crate::metrics::Counter;
-use crate::proxy::body::{Progress, RequestBody};
-pub use pool::Lease;
-use pool::Pool;
+pub use answer::Malformed;
+pub use incoming::{BodyError, Incoming};
+use pool::{Failed, Lease, Pool};
+use sending::Sending;
 
 /// A named group of backend servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,18 +95,47 @@ pub enum Error {
     /// No response head came in time.
     #[error("no response within {} ms", .0.as_millis())]
     ResponseTimeout(Duration),
-    /// The connection broke, or what came is no HTTP.
+    /// It closed the connection instead of answering.
+    #[error("it closed the connection without a whole answer")]
+    Closed,
+    /// The connection broke.
+    #[error("the connection broke before a whole answer: {0}")]
+    Broken(std::io::Error),
+    /// What came is no answer.
     #[error("no valid response: {0}")]
-    Exchange(hyper::Error),
+    Malformed(Malformed),
     /// The client's request body ended early or stood still.
     #[error("the request body could not be read: {0}")]
-    RequestBody(hyper::Error),
-    /// It switched protocols though nobody asked.
-    #[error("it answered 101 Switching Protocols to a request without Upgrade")]
-    UnaskedUpgrade,
-    /// Its answer has a transfer coding other than chunked, which nobody asked for.
-    #[error("it answered with a transfer coding other than chunked")]
-    Coding,
+    RequestBody(body::Error),
+}
+
+/// An answer whose head has come, without what belongs to the connection.
+#[derive(Debug)]
+pub struct Answer {
+    lease: Lease,
+    body_timeout: Duration,
+}
+
+impl Answer {
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.lease.connection.head.status
+    }
+
+    /// What goes on to the client, and no header that could be taken for a session header.
+    pub fn headers(&mut self) -> &mut HeaderMap {
+        &mut self.lease.connection.head.headers
+    }
+
+    /// Every header that could be taken for a session header.
+    pub fn session(&mut self) -> &mut HeaderMap {
+        &mut self.lease.connection.head.session
+    }
+
+    /// Its headers, and its body, which is still to come.
+    pub fn into_parts(mut self) -> (HeaderMap, Incoming) {
+        (std::mem::take(self.headers()), Incoming::new(self.lease, self.body_timeout))
+    }
 }
 
 /// What one worker counts of an upstream.
@@ -128,10 +160,10 @@ pub struct Upstream {
 
 impl Upstream {
     /// Without any connection yet.
-    pub fn new(settings: &Settings, counters: std::sync::Arc<Counters>) -> Self {
+    pub fn new(settings: &Settings, names: &Rc<Names>, counters: std::sync::Arc<Counters>) -> Self {
         let settings = Rc::new(settings.clone());
-        let pools =
-            settings.servers.iter().map(|server| Rc::new(Pool::new(server.clone(), settings.max_idle))).collect();
+        let pool = |server: &Server| Rc::new(Pool::new(server.clone(), settings.max_idle, Rc::clone(names)));
+        let pools = settings.servers.iter().map(pool).collect();
         Self { settings, pools, turn: Cell::new(0), counters }
     }
 
@@ -150,77 +182,46 @@ impl Upstream {
         self.settings.body_timeout
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request, whose head is written, and waits for the head of its answer.
     ///
-    /// It is sent again where it was never written, because the connection it was meant for had just been closed. Once
-    /// more it is sent where a connection that had been used before broke without a byte of an answer, if it is idempotent
-    /// (RFC 9110 section 9.2.2) and has no body: then the server most likely closed the connection as idle.
-    pub async fn exchange(&self, request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Error> {
-        let exchanged = self.try_exchange(request).await;
-        if exchanged.is_err() {
-            self.counters.failures.increment();
-        }
-        exchanged
-    }
-
-    async fn try_exchange(&self, mut request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Error> {
+    /// It is sent again where nothing of it was written, because the connection it was meant for had just been closed. Once
+    /// more it is sent where a connection that had been used before broke without a byte of an answer, if its method is
+    /// idempotent (RFC 9110 section 9.2.2) and it has no body: then the server most likely closed the connection as idle.
+    pub async fn exchange(&self, method: &Method, head: Vec<u8>, body: RequestBody) -> Result<Answer, Error> {
         let mut fresh = Fresh::No;
+        let mut lease = self.lease(fresh).await?;
+        lease.connection.sending = Sending::new(head, body);
         loop {
-            let mut lease = self.lease(fresh).await?;
-            let repeatable = lease.is_reused() && may_be_repeated(&request);
-            let progress = request.body().progress();
-            let answer = lease.send(request);
-            let answer = self.answer(answer, lease.timer(), &progress).await?;
-            lease.sends(progress);
-            match answer {
-                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    return Err(Error::UnaskedUpgrade);
-                }
-                Ok(response) => return Ok((response, lease)),
-                Err(mut failed) => {
-                    if let Some(unwritten) = failed.take_message().filter(|_| lease.is_reused()) {
-                        // Each turn uses up an idle connection, or ends with a fresh one.
-                        request = unwritten;
-                    } else if let Some(again) = lease.unanswered().filter(|_| repeatable) {
-                        (request, fresh) = (again, Fresh::Yes);
-                    } else {
-                        let error = failed.into_error();
-                        return Err(if error.is_user() { Error::RequestBody(error) } else { Error::Exchange(error) });
-                    }
-                }
+            let answered = lease.exchange(method == Method::HEAD, self.settings.response_timeout).await;
+            let Err(Failed { error, unanswered }) = answered else {
+                return Ok(Answer { lease, body_timeout: self.settings.body_timeout });
+            };
+            let mut sending = std::mem::take(&mut lease.connection.sending);
+            let again = lease.reused && unanswered;
+            if again && sending.is_unwritten() {
+                // Each turn uses up an idle connection, or ends with a fresh one.
+            } else if again && fresh == Fresh::No && sending.is_bodiless() && is_idempotent(method) {
+                fresh = Fresh::Yes;
+            } else {
+                self.counters.failures.increment();
+                return Err(error);
             }
+            sending.rewind();
+            lease = Box::pin(self.lease(fresh)).await?;
+            lease.connection.sending = sending;
         }
-    }
-
-    /// Waits for an answer. The time it may take begins anew while the request's body is still on its way.
-    async fn answer<T>(
-        &self,
-        answer: impl Future<Output = T>,
-        mut timer: Pin<&mut Sleep>,
-        progress: &Progress,
-    ) -> Result<T, Error> {
-        let timeout = self.settings.response_timeout;
-        let mut answer = std::pin::pin!(answer);
-        let mut before = progress.pieces();
-        timer.as_mut().reset(Instant::now() + timeout);
-        poll_fn(|cx| {
-            loop {
-                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                    return Poll::Ready(Ok(answer));
-                }
-                ready!(timer.as_mut().poll(cx));
-                if progress.pieces() == before {
-                    return Poll::Ready(Err(Error::ResponseTimeout(timeout)));
-                }
-                before = progress.pieces();
-                timer.as_mut().reset(Instant::now() + timeout);
-            }
-        })
-        .await
     }
 
     /// A connection to the server whose turn it is, or to the next that can be connected to.
     async fn lease(&self, fresh: Fresh) -> Result<Lease, Error> {
+        let leased = self.try_lease(fresh).await;
+        if leased.is_err() {
+            self.counters.failures.increment();
+        }
+        leased
+    }
+
+    async fn try_lease(&self, fresh: Fresh) -> Result<Lease, Error> {
         let first = self.turn.get();
         self.turn.set((first + 1) % self.pools.len());
         let mut failure = None;
@@ -256,11 +257,6 @@ impl Upstream {
 enum Fresh {
     No,
     Yes,
-}
-
-fn may_be_repeated(request: &Request<RequestBody>) -> bool {
-    let idempotent = [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE];
-    request.body().is_empty() && idempotent.contains(request.method())
 }
 
 impl std::fmt::Display for Server {

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
+use super::data;
+
 /// The longest user name, in bytes.
 pub const LONGEST_USER: usize = 256;
 
@@ -119,6 +121,11 @@ impl Patch {
     /// Every key, with its new value or none where it is removed.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&RawValue>)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_deref()))
+    }
+
+    /// The same, both as they stand in a session's data, the key without its quotes.
+    pub fn fields(&self) -> impl Iterator<Item = (String, Option<String>)> {
+        self.iter().map(|(key, value)| (data::escaped(key), value.map(|value| data::ascii(value.get()))))
     }
 
     /// About how many bytes its keys and values take as JSON.

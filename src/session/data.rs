@@ -1,5 +1,6 @@
 //! A session's data: one JSON object, kept as the text that goes upstream.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -66,6 +67,63 @@ impl Data {
         text.push('}');
         Self(text.into())
     }
+
+    /// Every key with its value, both as they stand in the text, the key without its quotes.
+    pub fn fields(&self) -> Vec<(String, &str)> {
+        let keys: BTreeMap<String, &RawValue> = serde_json::from_str(self.as_str()).unwrap_or_default();
+        keys.into_iter().map(|(key, value)| (escaped(&key), value.get())).collect()
+    }
+
+    /// The data that has these fields, in whichever order they come; none where they are not what [`Data::fields`] gives.
+    pub fn from_fields<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Self> {
+        let mut named = Vec::new();
+        let mut length = 1;
+        for (key, value) in fields {
+            let is_json = serde_json::from_str::<IgnoredAny>(value).is_ok();
+            if !is_json || !value.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+                return None;
+            }
+            let name = unescaped(key)?;
+            length += key.len() + value.len() + "{\"\":".len();
+            named.push((name, key, value));
+        }
+        if named.is_empty() {
+            return Some(Self::default());
+        }
+        named.sort_unstable();
+        let mut text = String::with_capacity(length);
+        let mut separator = "{\"";
+        for (_, key, value) in named {
+            for part in [separator, key, "\":", value] {
+                text.push_str(part);
+            }
+            separator = ",\"";
+        }
+        text.push('}');
+        Some(Self(text.into()))
+    }
+}
+
+/// A key as it stands in the text, without its quotes.
+pub(super) fn escaped(key: &str) -> String {
+    let quoted = ascii(&serde_json::Value::String(key.to_owned()).to_string());
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// What [`escaped`] made this of; none where it has made it of nothing.
+fn unescaped(key: &str) -> Option<Cow<'_, str>> {
+    if key.bytes().all(|byte| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\') {
+        return Some(Cow::Borrowed(key));
+    }
+    let name: String = serde_json::from_str(&format!("\"{key}\"")).ok()?;
+    (escaped(&name) == key).then_some(Cow::Owned(name))
+}
+
+/// A value as it stands in the text.
+pub(super) fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    push_ascii(&mut text, json);
+    text
 }
 
 /// Copies JSON text without the white space between tokens, and with every character that is not printable ASCII as
@@ -139,6 +197,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn fields_that_are_not_ours_are_no_data() {
+        for (key, value) in [
+            ("a", ""),
+            ("a", "1,\"b\":2"),
+            ("a", "\"\u{e9}\""),
+            ("a", "[1,\n2]"),
+            ("a\"", "1"),
+            ("\u{e9}", "1"),
+            ("\\u0061", "1"),
+            ("\\", "1"),
+        ] {
+            assert_eq!(Data::from_fields([(key, value)]), None, "{key} {value}");
+        }
+    }
+
     fn json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -172,6 +246,9 @@ mod tests {
             }
             prop_assert_eq!(serde_json::from_str::<Map<String, Value>>(data.as_str()).unwrap(), expected);
             prop_assert!(data.as_str().bytes().all(|byte| (0x20..0x7f).contains(&byte)));
+            let fields = data.fields();
+            let backwards = fields.iter().rev().map(|(key, value)| (key.as_str(), *value));
+            prop_assert_eq!(Data::from_fields(backwards), Some(data.clone()));
             prop_assert_eq!(Data::read(if data.is_empty() { "" } else { data.as_str() }), Some(data));
         }
     }

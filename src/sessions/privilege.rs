@@ -89,7 +89,7 @@ impl Sessions {
     /// What the visitor's ticket leads to now.
     async fn left(&self, visit: &Visit, now: UnixTime) -> Result<Left, Error> {
         let found = match &visit.standing {
-            Standing::Dead => return Ok(Left::Dead),
+            Standing::Dead | Standing::Unknown(_) => return Ok(Left::Dead),
             Standing::New { expired: None } => return Ok(Left::Nothing),
             Standing::New { expired: Some(key) } => {
                 let free = self.store.load(key, now).await?.is_none();

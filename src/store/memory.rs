@@ -15,7 +15,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::{Entry as Slot, OccupiedEntry};
 use foldhash::fast::RandomState;
 
-use super::{EditRules, Edited, Ended, Error, Replace, Replaced, edited};
+use super::{EditRules, Edited, Ended, Error, Replace, Replaced, bytes, edited};
 use crate::session::{Edit, Entry, Lifetimes, PublicId, Session, StoreKey, UnixTime};
 pub(super) use filed::{Filed, Recalled};
 use index::Indexes;
@@ -34,8 +34,6 @@ pub struct Settings {
 const SHARDS: usize = 1024;
 /// How many renewals in a row an index may be behind.
 const MOST_MOVES: usize = 8;
-/// What a session takes beside its user and data: its record, its slot in the map, its places in the indexes.
-const SESSION_BYTES: usize = 288;
 
 /// The store.
 #[derive(Debug)]
@@ -381,9 +379,4 @@ impl Memory {
 
 fn live(entry: &Entry) -> Option<&Arc<Session>> {
     if let Entry::Live(session) = entry { Some(session) } else { None }
-}
-
-/// What a session takes, near enough to bound them by.
-fn bytes(session: &Session) -> u64 {
-    (SESSION_BYTES + session.user.as_ref().map_or(0, |user| user.len()) + session.data.len()) as u64
 }

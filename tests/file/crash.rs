@@ -1,11 +1,9 @@
 //! A gateway that is killed, again and again, while its sessions change.
 
-use std::fs::File;
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::support::wire::{Framing, Wire};
 use crate::support::*;
@@ -28,7 +26,7 @@ enum State {
 struct Visitor {
     name: usize,
     logins: u64,
-    acknowledged: Vec<(Instant, State)>,
+    acknowledged: Vec<(SystemTime, State)>,
     /// What was asked for and not acknowledged.
     pending: Option<State>,
 }
@@ -71,13 +69,13 @@ impl Visitor {
             *ticket = Some(set.value);
         }
         assert!(!matches!(next, State::In { ticket: None, .. }), "a login sets a cookie");
-        self.acknowledged.push((Instant::now(), next));
+        self.acknowledged.push((SystemTime::now(), next));
         self.pending = None;
         true
     }
 
     /// Compares what is there with what may be: the state of some moment that is not before `safe`. What is there then.
-    fn check(&mut self, wire: &mut Wire, safe: Instant) -> Result<usize, String> {
+    fn check(&mut self, wire: &mut Wire, safe: SystemTime) -> Result<usize, String> {
         let first = self.acknowledged.iter().rposition(|(at, _)| *at <= safe).unwrap_or(0);
         let latest = self.acknowledged.last().expect("one at least").0;
         self.acknowledged.extend(self.pending.take().map(|state| (latest, state)));
@@ -104,8 +102,9 @@ impl Visitor {
         };
         let Some(found) = self.acknowledged.iter().rposition(|(_, state)| fits(state)).filter(|found| *found >= first)
         else {
-            let may_be: Vec<&State> = self.acknowledged[first..].iter().map(|(_, state)| state).collect();
-            return Err(format!("live: {live:?}\nof what may be: {may_be:?}"));
+            let may_be = &self.acknowledged[first..];
+            let (oldest, newest) = (&may_be[0].1, &may_be[may_be.len() - 1].1);
+            return Err(format!("live: {live:?}\nof {} states from {oldest:?}\nto {newest:?}", may_be.len()));
         };
         let lost = self.acknowledged.len() - 1 - found;
         let state = match self.acknowledged.swap_remove(found).1 {
@@ -115,7 +114,7 @@ impl Visitor {
         self.acknowledged.truncate(found);
         let keep = self.acknowledged.len().saturating_sub(5);
         self.acknowledged.drain(..keep);
-        self.acknowledged.push((Instant::now(), state));
+        self.acknowledged.push((SystemTime::now(), state));
         Ok(lost)
     }
 }
@@ -154,17 +153,13 @@ fn obedient(backend: &Backend, done: &AtomicBool) {
     }
 }
 
-/// How far this machine is behind with what it is asked to do, at worst: to wake a thread and to write to the disk.
-fn worst_delay(place: &File, done: &AtomicBool) -> Duration {
-    let nap = Duration::from_millis(2);
-    let mut worst = Duration::ZERO;
-    while !done.load(Ordering::Relaxed) {
-        let begun = Instant::now();
-        thread::sleep(nap);
-        (&*place).write_all(b"x").and_then(|()| place.sync_data()).expect("a writable file");
-        worst = worst.max(begun.elapsed().saturating_sub(nap));
-    }
-    worst
+/// From when on the gateway had written nothing, as its log says; `born` where it had written nothing at all.
+fn written_until(log: &str, born: SystemTime) -> SystemTime {
+    let Some(line) = log.lines().rfind(|line| line.contains("the session file has everything")) else { return born };
+    let (at, _) = line.split_once(' ').expect("a line begins with the time");
+    let at: jiff::Timestamp = at.parse().unwrap_or_else(|_| panic!("no time: {line}"));
+    let took = line.rsplit_once("took=").and_then(|(_, micros)| micros.trim().parse().ok());
+    SystemTime::from(at) - Duration::from_micros(took.unwrap_or_else(|| panic!("no duration: {line}")))
 }
 
 struct Random(u64);
@@ -189,8 +184,8 @@ fn seed() -> u64 {
     }
 }
 
-/// Whatever was acknowledged longer ago than `sync` is there, and nothing that was over then: no change is missing, no
-/// logout undone, no ticket live beside the one that replaced it.
+/// What was acknowledged before the moment that was written last is there, and nothing that was over then: no change is
+/// missing, no logout undone, no ticket live beside the one that replaced it. And that moment is no longer ago than `sync`.
 #[test]
 fn a_crash_loses_no_more_than_the_last_moment_and_brings_nothing_back() {
     let seed = seed();
@@ -199,24 +194,22 @@ fn a_crash_loses_no_more_than_the_last_moment_and_brings_nothing_back() {
     let backend = Backend::start();
     let store = format!("file = \"sessions.redb\"\nsync = \"{}ms\"", SYNC.as_millis());
     let setup = Site::build().store(&store).servers(&[backend.server()]);
+    let start = || Process::start_in(&dir, &setup, "access = \"off\"\nlevel = \"session_gateway=debug\"");
     let over = Arc::new(AtomicBool::new(false));
     let answering = thread::spawn({
         let over = Arc::clone(&over);
         move || obedient(&backend, &over)
     });
-    let begun = Instant::now();
+    let begun = SystemTime::now();
     let mut visitors: Vec<Visitor> = (0..VISITORS)
         .map(|name| Visitor { name, logins: 0, acknowledged: vec![(begun, State::Out)], pending: None })
         .collect();
-    let (mut changes, mut safe_changes, mut lost) = (0, 0, 0);
+    let (mut changes, mut lost, mut behind) = (0, 0, Vec::new());
     for kill in 0..KILLS {
-        let process = Process::start_in(&dir, &setup, "access = \"off\"");
+        let (life, born) = (Duration::from_millis(150 + random.below(400)), SystemTime::now());
+        let process = start();
         let door = process.door();
-        let done = AtomicBool::new(false);
-        let (life, born) = (Duration::from_millis(150 + random.below(400)), Instant::now());
-        let canary = File::create(dir.path().join("canary")).expect("a writable directory");
-        let (killed_at, delay) = thread::scope(|scope| {
-            let watching = scope.spawn(|| worst_delay(&canary, &done));
+        let (killed_at, log) = thread::scope(|scope| {
             for group in visitors.chunks_mut(VISITORS / CLIENTS) {
                 let (door, mut random) = (&door, Random(random.below(1 << 30) << 1 | 1));
                 scope.spawn(move || {
@@ -229,33 +222,27 @@ fn a_crash_loses_no_more_than_the_last_moment_and_brings_nothing_back() {
                 });
             }
             thread::sleep(life);
-            let killed_at = Instant::now();
-            process.kill();
-            done.store(true, Ordering::Relaxed);
-            (killed_at, watching.join().expect("nobody panics"))
+            (SystemTime::now(), process.kill())
         });
-        // The promise is kept by a thread that wakes in time and a disk that takes what it is given.
-        let safe = killed_at.checked_sub(SYNC + 3 * delay).unwrap_or(born);
-        let process = Process::start_in(&dir, &setup, "access = \"off\"");
+        let written = written_until(&log, born);
+        behind.push(killed_at.duration_since(written).unwrap_or_default());
+        let process = start();
         let mut wire = process.door().open();
         for visitor in &mut visitors {
-            let count = |until| visitor.acknowledged.iter().filter(|(at, _)| *at > born && *at <= until).count();
-            changes += count(Instant::now());
-            safe_changes += count(safe);
-            match visitor.check(&mut wire, safe) {
+            changes += visitor.acknowledged.iter().filter(|(at, _)| *at > born).count();
+            match visitor.check(&mut wire, written) {
                 Ok(missing) => lost += missing,
-                Err(difference) => panic!(
-                    "after kill {kill}, {life:?} after its start, {delay:?} the longest delay, SEED={seed}: {difference}"
-                ),
+                Err(difference) => panic!("after kill {kill}, {life:?} after its start, SEED={seed}: {difference}"),
             }
         }
         process.kill();
     }
     over.store(true, Ordering::Relaxed);
     answering.join().expect("nobody panics");
-    println!(
-        "{KILLS} kills in {:.0?}: {changes} changes, {safe_changes} of them older than {SYNC:?}; {lost} younger ones lost",
-        begun.elapsed()
-    );
-    assert!(safe_changes > 20 * KILLS && lost > 0, "the kills came at the wrong moments: SEED={seed}");
+    behind.sort();
+    let [median, worst] = [behind[KILLS / 2], behind[KILLS - 1]];
+    println!("{KILLS} kills, {changes} changes, {lost} lost; the file was {median:.1?} behind, {worst:.1?} at worst");
+    // Not each of them: the writer is a thread that a busy machine lets wait, on a disk that others write to.
+    assert!(median <= SYNC, "the file should be written once in {SYNC:?}: {behind:?}");
+    assert!(changes > 50 * KILLS && lost > 0, "the kills came at the wrong moments: SEED={seed}");
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ fn lifetimes() -> Lifetimes {
 /// A store and its file.
 struct Kept {
     store: Store,
+    memory: Arc<Memory>,
     file: File,
     found: Found,
 }
@@ -43,22 +45,16 @@ impl Kept {
     fn open_within(path: &Path, bounds: &memory::Settings, now: UnixTime) -> Self {
         let settings = file::Settings { path: path.into(), sync: Duration::from_secs(1) };
         let filled = file::open(&settings, bounds, &lifetimes(), now).expect("a file that can be used");
-        Self { store: Store::Memory(filled.memory), file: filled.file, found: filled.found }
-    }
-
-    fn memory(&self) -> &Memory {
-        let Store::Memory(memory) = &self.store;
-        memory
+        let memory = Arc::new(filled.memory);
+        Self { store: Store::Memory(Arc::clone(&memory)), memory, file: filled.file, found: filled.found }
     }
 
     fn write(&mut self) {
-        let Store::Memory(memory) = &self.store;
-        self.file.write(memory, NOW).expect("the disk takes it");
+        self.file.write(&self.memory, NOW).expect("the disk takes it");
     }
 
     fn finish(self) {
-        let Store::Memory(memory) = &self.store;
-        self.file.finish(memory, NOW).expect("the disk takes it");
+        self.file.finish(&self.memory, NOW).expect("the disk takes it");
     }
 
     /// As a crash now would leave it.
@@ -182,7 +178,7 @@ fn what_went_does_not_come_back() {
     kept.insert(&expired, of("alice", expired));
     kept.write();
     assert!(matches!(kept.edit(&emptied, r#"{"a":null}"#), Edited::Emptied));
-    kept.memory().sweep(late);
+    kept.memory.sweep(late);
     kept.finish();
     // Even where the clock has gone back, or sessions are to live longer now.
     let again = Kept::open(&path, NOW);
@@ -200,7 +196,7 @@ fn what_expired_meanwhile_is_dropped_for_good() {
     kept.finish();
     let late = Kept::open(&path, UnixTime(NOW.0 + 3600));
     assert_eq!(late.found, Found { kept: 1, expired: 1, ..Found::default() });
-    assert_eq!(late.memory().stats().live, 1);
+    assert_eq!(late.memory.stats().live, 1);
     late.finish();
     let again = Kept::open(&path, NOW);
     assert_eq!(again.found, Found { kept: 1, ..Found::default() });
@@ -237,7 +233,7 @@ fn of_too_many_those_come_back_that_would_not_have_been_evicted() {
     drop(again);
     let bounds = memory::Settings { max_bytes: 1000, ..BOUNDS };
     let again = Kept::open_within(&path, &bounds, NOW);
-    assert!(again.memory().stats().bytes <= 1000 && again.memory().stats().live >= 2, "{:?}", again.memory().stats());
+    assert!(again.memory.stats().bytes <= 1000 && again.memory.stats().live >= 2, "{:?}", again.memory.stats());
 }
 
 /// Some sessions change all the time, most never do, some go: the file has them all, and does not grow with the changes.
@@ -270,7 +266,7 @@ fn a_file_grows_with_what_is_in_it_and_not_with_how_often_it_changed() {
     assert!(length < 24 << 20, "{length} bytes for 2 MB of sessions");
     let again = Kept::after_crash(&path, NOW);
     assert_eq!(keys.iter().map(|key| again.data(key)).collect::<Vec<_>>(), expected);
-    let stats = kept.memory().file_stats().expect("it has a file");
+    let stats = kept.memory.file_stats().expect("it has a file");
     assert!(stats.records < 2 * (2000 + 400 * 100), "{stats:?}: too much is written again");
     kept.finish();
     let again = Kept::open(&path, NOW);
@@ -290,8 +286,7 @@ fn no_step_over_two_keys_is_ever_torn() {
     }
     kept.write();
     let (turns, done) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let Kept { store, mut file, .. } = kept;
-    let Store::Memory(memory) = &store;
+    let Kept { store, memory, mut file, .. } = kept;
     std::thread::scope(|scope| {
         for first in &firsts {
             let (store, turns, done) = (&store, &turns, &done);
@@ -316,7 +311,7 @@ fn no_step_over_two_keys_is_ever_torn() {
         }
         for turn in 0..30 {
             turns.store(turn, Ordering::Relaxed);
-            file.write(memory, NOW).expect("the disk takes it");
+            file.write(&memory, NOW).expect("the disk takes it");
             let copy = path.with_extension("crashed");
             fs::copy(&path, &copy).expect("room for a copy");
             let again = Kept::open(&copy, NOW);

@@ -66,7 +66,7 @@ pub(crate) fn set(cookie: Cookie) -> Signed {
 
 /// One worker's sessions, with all that they stand on.
 pub(crate) struct Desk {
-    pub(crate) store: Arc<Store>,
+    pub(crate) store: Store,
     pub(crate) ring: Arc<KeyRing>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) sessions: Sessions,
@@ -89,11 +89,11 @@ impl Desk {
             tombstone: Duration::from_secs(TOMBSTONE),
         };
         let memory = Memory::new(memory::Settings { max_sessions, max_bytes: 1 << 30 }, lifetimes.clone());
-        let store = Arc::new(Store::Memory(memory));
+        let store = Store::Memory(Arc::new(memory));
         let ring = Arc::new(KeyRing::new(&[[1; 32]], "__Host-sid").expect("a key"));
         let settings = Arc::new(Settings { lifetimes, guest_cookie: true, max_data: 1000 });
         let counters = Arc::new(Counters::new(ring.len()));
-        let sessions = Sessions::new(Arc::clone(&store), Arc::clone(&ring), settings, Arc::clone(&counters));
+        let sessions = Sessions::new(store.clone(), Arc::clone(&ring), settings, Arc::clone(&counters));
         Self { store, ring, counters, sessions }
     }
 
@@ -182,13 +182,13 @@ impl Desk {
 
     /// How many sessions there are.
     pub(crate) fn live(&self) -> usize {
-        let Store::Memory(memory) = &*self.store;
+        let Store::Memory(memory) = &self.store else { panic!("it is in memory") };
         memory.stats().live
     }
 
     /// Drops what has expired, as happens now and then.
     pub(crate) fn sweep(&self, now: UnixTime) {
-        let Store::Memory(memory) = &*self.store;
+        let Store::Memory(memory) = &self.store else { panic!("it is in memory") };
         memory.sweep(now);
     }
 }

@@ -200,8 +200,9 @@ fn no_error_shows_a_secret_an_id_a_user_or_data() {
         upstream::Error::Connect { server: server.clone(), source: refused },
         upstream::Error::ConnectTimeout { server, timeout },
         upstream::Error::ResponseTimeout(timeout),
-        upstream::Error::UnaskedUpgrade,
-        upstream::Error::Coding,
+        upstream::Error::Closed,
+        upstream::Error::Malformed(upstream::Malformed::UnaskedUpgrade),
+        upstream::Error::Malformed(upstream::Malformed::Coding),
     ] {
         log.error(&source);
         log.error(&Error::Upstream { upstream: upstream(), source });

@@ -1,6 +1,6 @@
 //! The client's side: requests as raw bytes over TCP or TLS, and a cookie jar that behaves as a browser's does.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
@@ -47,33 +47,65 @@ impl Door {
     }
 }
 
+/// Ways to gateways that are as good as each other, taken in turn.
+#[derive(Clone)]
+pub struct Doors {
+    doors: RefCell<Vec<Door>>,
+    turn: Cell<usize>,
+}
+
+impl Doors {
+    pub fn new(doors: Vec<Door>) -> Self {
+        Self { doors: RefCell::new(doors), turn: Cell::new(0) }
+    }
+
+    pub fn next(&self) -> Door {
+        let turn = self.turn.get();
+        self.turn.set(turn + 1);
+        self.get(turn % self.doors.borrow().len())
+    }
+
+    pub fn get(&self, index: usize) -> Door {
+        self.doors.borrow()[index].clone()
+    }
+
+    pub fn set(&self, index: usize, door: Door) {
+        self.doors.borrow_mut()[index] = door;
+    }
+}
+
 /// A visitor with a cookie jar. Clones share the jar, as tabs do; [`Browser::copy`] steals it.
 #[derive(Clone)]
 pub struct Browser {
-    door: Door,
+    doors: Rc<Doors>,
     host: Rc<str>,
     jar: Rc<RefCell<BTreeMap<String, String>>>,
 }
 
 impl Browser {
     pub fn new(door: Door, host: &str) -> Self {
-        Self { door, host: host.into(), jar: Rc::default() }
+        Self::among(Rc::new(Doors::new(vec![door])), host)
+    }
+
+    /// One whose requests each take the next door, whoever took the last.
+    pub fn among(doors: Rc<Doors>, host: &str) -> Self {
+        Self { doors, host: host.into(), jar: Rc::default() }
+    }
+
+    /// The same visitor, with the same jar, at this door alone.
+    pub fn through(&self, door: Door) -> Self {
+        Self { doors: Rc::new(Doors::new(vec![door])), ..self.clone() }
     }
 
     /// Another browser with a copy of these cookies.
     pub fn copy(&self) -> Self {
         let jar = self.jar.borrow().clone();
-        Self { door: self.door.clone(), host: Rc::clone(&self.host), jar: Rc::new(RefCell::new(jar)) }
-    }
-
-    /// The same visitor where the gateway is now.
-    pub fn at(&self, door: Door) -> Self {
-        Self { door, ..self.clone() }
+        Self { jar: Rc::new(RefCell::new(jar)), ..self.clone() }
     }
 
     /// Sends a request with the cookies of this moment; the answer is read when it is asked for.
     pub fn send(&self, request: Request) -> Pending {
-        let mut wire = self.door.open();
+        let mut wire = self.doors.next().open();
         wire.send(&request.bytes(&self.host, &self.cookie_header()));
         Pending { wire, method: request.method, browser: self.clone(), interim: Vec::new() }
     }
@@ -85,7 +117,7 @@ impl Browser {
 
     /// Sends these bytes on a connection of their own, without any cookie that is not in them.
     pub fn send_raw(&self, bytes: &[u8]) -> Pending {
-        let mut wire = self.door.open();
+        let mut wire = self.doors.next().open();
         wire.send(bytes);
         let method = String::from_utf8_lossy(bytes).split(' ').next().unwrap_or_default().to_owned();
         Pending { wire, method, browser: self.clone(), interim: Vec::new() }

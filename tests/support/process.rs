@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::PATIENCE;
 use super::backend::Backend;
 use super::browser::{Browser, Door};
-use super::site::Setup;
+use super::setup::Setup;
 
 /// A running `session-gateway`. Killed when dropped.
 pub struct Process {
@@ -161,10 +161,10 @@ impl Process {
         said
     }
 
-    /// Kills it, and waits until it is gone: it cannot do anything about it.
-    pub fn kill(mut self) {
+    /// Kills it, and waits until it is gone: it cannot do anything about it. Everything it printed.
+    pub fn kill(mut self) -> String {
         self.child.kill().expect("a child of ours");
-        self.child.wait().expect("a child is waited for");
+        self.end().1
     }
 
     /// Sends a signal by its name.

@@ -1,14 +1,13 @@
 //! A gateway in this process with everything it needs: keys, a certificate, a backend, and a clock that stands still.
 
-use std::fmt::Write;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use session_gateway::config::Config;
 use session_gateway::gateway::Gateway;
 use session_gateway::proxy::Clock;
 use session_gateway::session::UnixTime;
@@ -16,8 +15,10 @@ use session_gateway::{config, tls};
 use tempfile::TempDir;
 
 use super::backend::{Backend, Exchange, Reply, ok};
-use super::browser::{Answer, Browser, Door, Request, get, post};
+use super::browser::{Answer, Browser, Door, Doors, Request, get, post};
 use super::http2::Http2;
+use super::redis::{Redis, dump::Stored};
+use super::setup::Setup;
 
 /// Our cookie's name, unless a test chooses another.
 pub const COOKIE: &str = "__Host-sid";
@@ -25,176 +26,7 @@ pub const COOKIE: &str = "__Host-sid";
 /// What the clock shows when a gateway starts.
 pub const START: u64 = 1_800_000_000;
 
-/// A gateway to be: the configuration of the design, with what the test changes.
-pub struct Setup {
-    cookie: String,
-    keys: Vec<u8>,
-    listen: String,
-    session: String,
-    anonymous: String,
-    persistent: String,
-    store: String,
-    upstream: String,
-    trust: String,
-    upstreams: String,
-    routes: Option<String>,
-    admin: String,
-    servers: Vec<String>,
-}
-
-impl Setup {
-    fn new() -> Self {
-        Self {
-            cookie: COOKIE.to_owned(),
-            keys: vec![1],
-            listen: String::new(),
-            session: String::new(),
-            anonymous: String::new(),
-            persistent: String::new(),
-            store: String::new(),
-            upstream: String::new(),
-            trust: "full".to_owned(),
-            upstreams: String::new(),
-            routes: None,
-            admin: String::new(),
-            servers: Vec::new(),
-        }
-    }
-
-    /// Which keys, by number; the first signs. The same number is the same key in every gateway.
-    pub fn keys(mut self, keys: &[u8]) -> Self {
-        self.keys = keys.to_vec();
-        self
-    }
-
-    /// Another name for our cookie.
-    pub fn cookie(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.cookie);
-        self
-    }
-
-    /// Lines for `[listen]`.
-    pub fn listen(mut self, lines: &str) -> Self {
-        lines.clone_into(&mut self.listen);
-        self
-    }
-
-    /// Lines for `[session]`.
-    pub fn session(mut self, lines: &str) -> Self {
-        lines.clone_into(&mut self.session);
-        self
-    }
-
-    /// Lines for `[session.anonymous]`.
-    pub fn anonymous(mut self, lines: &str) -> Self {
-        lines.clone_into(&mut self.anonymous);
-        self
-    }
-
-    /// Lines for `[session.persistent]`.
-    pub fn persistent(mut self, lines: &str) -> Self {
-        lines.clone_into(&mut self.persistent);
-        self
-    }
-
-    /// Lines for `[store]`.
-    pub fn store(mut self, lines: &str) -> Self {
-        lines.clone_into(&mut self.store);
-        self
-    }
-
-    /// Lines for `[upstream.app]`.
-    pub fn upstream(mut self, lines: &str) -> Self {
-        lines.clone_into(&mut self.upstream);
-        self
-    }
-
-    /// How far the backend is trusted; `full` unless a test says otherwise.
-    pub fn trust(mut self, trust: &str) -> Self {
-        trust.clone_into(&mut self.trust);
-        self
-    }
-
-    /// The servers of `[upstream.app]`, instead of the site's own backend.
-    pub fn servers(mut self, servers: &[&str]) -> Self {
-        self.servers = servers.iter().map(|server| (*server).to_owned()).collect();
-        self
-    }
-
-    /// One more upstream.
-    pub fn another(mut self, name: &str, backend: &Backend, lines: &str) -> Self {
-        let _ = writeln!(self.upstreams, "[upstream.{name}]\nservers = [\"{}\"]\n{lines}", backend.server());
-        self
-    }
-
-    /// The routes, instead of one that sends everything to the site's backend.
-    pub fn routes(mut self, routes: &[&str]) -> Self {
-        self.routes = Some(routes.iter().fold(String::new(), |all, route| all + "[[route]]\n" + route + "\n"));
-        self
-    }
-
-    /// Lines for `[admin]`.
-    pub fn admin(mut self, lines: &str) -> Self {
-        lines.clone_into(&mut self.admin);
-        self
-    }
-
-    /// The configuration, with its key files and certificate made in `dir`.
-    pub fn write(&self, dir: &Path, backend: &Backend) -> String {
-        let mut names = Vec::new();
-        for key in &self.keys {
-            let name = format!("{key}.key");
-            // 32 bytes and more, nothing in them that a careful check could call text or too regular.
-            let bytes: Vec<u8> =
-                (0..48_u8).map(|i| i.wrapping_mul(167).wrapping_add(key.wrapping_mul(91)) ^ 0xa5).collect();
-            fs::write(dir.join(&name), bytes).expect("a writable directory");
-            fs::set_permissions(dir.join(&name), fs::Permissions::from_mode(0o600)).expect("a file of ours");
-            names.push(format!("{name:?}"));
-        }
-        let servers = if self.servers.is_empty() { vec![backend.server().to_owned()] } else { self.servers.clone() };
-        let servers: Vec<String> = servers.iter().map(|server| format!("{server:?}")).collect();
-        let Self { cookie, listen, session, anonymous, persistent, store, upstream, trust, upstreams, admin, .. } =
-            self;
-        let workers = if listen.contains("workers") { "" } else { "workers = 2\n" };
-        let redirect = if listen.contains("redirect") { "" } else { "redirect = false\n" };
-        let routes = self.routes.clone().unwrap_or_else(|| "[[route]]\npath = \"/\"\nupstream = \"app\"\n".to_owned());
-        let secure = if cookie.starts_with("__") { "" } else { "secure = false\n" };
-        format!(
-            "[listen]\nhttp = \"127.0.0.1:0\"\nhttps = \"127.0.0.1:0\"\n{redirect}{workers}{listen}\n\
-             [tls]\ncertificate = \"dev.crt\"\nprivate_key = \"dev.key\"\n\
-             [session]\ncookie = {cookie:?}\n{secure}keys = [{keys}]\n{session}\n\
-             [session.anonymous]\n{anonymous}\n[session.persistent]\n{persistent}\n\
-             [store]\nkind = \"memory\"\n{store}\n\
-             [upstream.app]\nservers = [{servers}]\ntrust = {trust:?}\n{upstream}\n{upstreams}\n\
-             {routes}\n[admin]\nlisten = \"127.0.0.1:0\"\n{admin}\n[log]\naccess = \"off\"\n",
-            keys = names.join(", "),
-            servers = servers.join(", "),
-        )
-    }
-
-    /// Starts the gateway, with a backend of its own.
-    pub fn start(self) -> Site {
-        self.start_with(Backend::start())
-    }
-
-    /// Starts the gateway in front of this backend.
-    pub fn start_with(self, backend: Backend) -> Site {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        tls::dev::development(dir.path()).expect("a development certificate");
-        let text = self.write(dir.path(), &backend);
-        let config = match config::parse(&text, Path::new("gateway.toml"), dir.path()) {
-            Ok(config) => config,
-            Err(mistakes) => panic!("the test's configuration is wrong:\n{mistakes}\n{text}"),
-        };
-        let clock = Clock::manual(UnixTime(START));
-        let gateway =
-            Gateway::start(&config, clock.clone()).unwrap_or_else(|e| panic!("the gateway did not start: {e:#}"));
-        let roots = roots(&dir.path().join("dev.crt"));
-        Site { backend, clock, gateway: Some(gateway), dir, tls: Arc::new(roots) }
-    }
-}
-
-fn roots(certificate: &Path) -> ClientConfig {
+pub fn roots(certificate: &Path) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).expect("a PEM certificate")).expect("a usable root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -202,20 +34,23 @@ fn roots(certificate: &Path) -> ClientConfig {
     versions.expect("protocol versions").with_root_certificates(roots).with_no_client_auth()
 }
 
-/// A running gateway with its backend and its clock. It stops when dropped.
+/// A running gateway, or several, with backend and clock. It stops when dropped.
 pub struct Site {
     pub backend: Backend,
     pub clock: Clock,
-    gateway: Option<Gateway>,
+    gateways: Vec<Gateway>,
+    /// The way to each of them, over TLS and in clear text.
+    https: Rc<Doors>,
+    http: Rc<Doors>,
+    admin: Rc<Doors>,
+    config: Config,
     dir: TempDir,
-    tls: Arc<ClientConfig>,
+    redis: Option<Redis>,
 }
 
 impl Drop for Site {
     fn drop(&mut self) {
-        if let Some(gateway) = self.gateway.take() {
-            gateway.stop();
-        }
+        self.gateways.drain(..).for_each(Gateway::stop);
     }
 }
 
@@ -230,14 +65,53 @@ impl Site {
         Setup::new()
     }
 
-    fn gateway(&self) -> &Gateway {
-        self.gateway.as_ref().expect("it runs until the site is dropped")
+    pub(super) fn start(setup: &Setup, backend: Backend, redis: Option<Redis>) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        tls::dev::development(dir.path()).expect("a development certificate");
+        let text = setup.write(dir.path(), &backend);
+        let config = match config::parse(&text, Path::new("gateway.toml"), dir.path()) {
+            Ok(config) => config,
+            Err(mistakes) => panic!("the test's configuration is wrong:\n{mistakes}\n{text}"),
+        };
+        let clock = Clock::manual(UnixTime(START));
+        let gateways: Vec<_> = (0..setup.gateways).map(|_| run(&config, &clock)).collect();
+        let tls = Arc::new(roots(&dir.path().join("dev.crt")));
+        let doors = |door: &dyn Fn(&Gateway) -> Door| Rc::new(Doors::new(gateways.iter().map(door).collect()));
+        let https = doors(&|gateway| https_of(gateway, Arc::clone(&tls)));
+        let (http, admin) = (doors(&http_of), doors(&admin_of));
+        Self { backend, clock, gateways, https, http, admin, config, dir, redis }
     }
 
     /// Begins to stop the gateway, as a signal would; joined, it has stopped.
     pub fn stop(&mut self) -> std::thread::JoinHandle<()> {
-        let gateway = self.gateway.take().expect("it is stopped once");
+        let gateway = self.gateways.pop().expect("it is stopped once");
         std::thread::spawn(move || gateway.stop())
+    }
+
+    /// Stops this gateway and starts another in its place, with the same configuration.
+    pub fn replace_gateway(&mut self, index: usize) {
+        let new = run(&self.config, &self.clock);
+        let tls = self.https.get(index).tls.expect("https is served over TLS");
+        self.https.set(index, https_of(&new, tls));
+        self.http.set(index, http_of(&new));
+        self.admin.set(index, admin_of(&new));
+        std::mem::replace(&mut self.gateways[index], new).stop();
+    }
+
+    /// The server that keeps the sessions.
+    pub fn redis(&mut self) -> &mut Redis {
+        self.redis.as_mut().expect("the sessions are in a Redis of the site's own")
+    }
+
+    /// How many sessions are stored and live.
+    pub fn live_sessions(&self) -> usize {
+        match &self.redis {
+            None => usize::try_from(self.metric("session_gateway_sessions_live", &[])).expect("a small count"),
+            Some(redis) => {
+                let is_live = |entry: &Stored| entry.field("m").is_some_and(|meta| meta.starts_with(b"1 live "));
+                redis.dump().entries.iter().filter(|entry| is_live(entry)).count()
+            }
+        }
     }
 
     /// The directory of its configuration.
@@ -247,27 +121,37 @@ impl Site {
 
     /// Where TLS is served.
     pub fn https(&self) -> Door {
-        Door { address: self.gateway().https.expect("https is configured"), tls: Some(Arc::clone(&self.tls)) }
+        self.https.next()
     }
 
     /// Where clear text is served.
     pub fn http(&self) -> Door {
-        Door { address: self.gateway().http.expect("http is configured"), tls: None }
+        self.http.next()
     }
 
-    /// A new visitor, over TLS.
+    /// The ways to all gateways, in clear text, for a visitor on another thread.
+    pub fn doors(&self) -> Doors {
+        (*self.http).clone()
+    }
+
+    /// A new visitor, over TLS. Where there are several gateways, each of its requests goes to the next.
     pub fn browser(&self) -> Browser {
-        Browser::new(self.https(), "localhost")
+        self.browser_of("localhost")
     }
 
     /// A new visitor, in clear text.
     pub fn plain(&self) -> Browser {
-        Browser::new(self.http(), "localhost")
+        Browser::among(Rc::clone(&self.http), "localhost")
     }
 
     /// A new visitor of `host`, over TLS.
     pub fn browser_of(&self, host: &str) -> Browser {
-        Browser::new(self.https(), host)
+        Browser::among(Rc::clone(&self.https), host)
+    }
+
+    /// The same visitor, who from now on meets this gateway alone.
+    pub fn at(&self, index: usize, browser: &Browser) -> Browser {
+        browser.through(self.https.get(index))
     }
 
     pub fn http2(&self) -> Http2 {
@@ -337,8 +221,7 @@ impl Site {
 
     /// Someone at the admin address.
     pub fn admin_browser(&self) -> Browser {
-        let address = self.gateway().admin.expect("an admin address is configured");
-        Browser::new(Door { address, tls: None }, "localhost")
+        Browser::among(Rc::clone(&self.admin), "localhost")
     }
 
     /// The sum of all samples of a metric that carry these labels.
@@ -348,10 +231,14 @@ impl Site {
 
     /// Like [`Site::metric`], where none may have been counted yet.
     pub fn metric_if_any(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
-        let answer = self.admin(get("/metrics"));
-        assert_eq!(answer.status(), 200);
         let (mut sum, mut found) = (0.0, false);
-        for line in answer.text().lines().filter(|line| !line.starts_with('#')) {
+        let mut text = String::new();
+        for _ in &self.gateways {
+            let answer = self.admin(get("/metrics"));
+            assert_eq!(answer.status(), 200);
+            text += &answer.text();
+        }
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
             let (sample, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {line:?}"));
             let (family, set) = sample.split_once('{').unwrap_or((sample, ""));
             if family == name && labels.iter().all(|(label, value)| set.contains(&format!("{label}=\"{value}\""))) {
@@ -372,6 +259,22 @@ impl Site {
     pub fn now(&self) -> u64 {
         self.clock.now().0
     }
+}
+
+fn run(config: &Config, clock: &Clock) -> Gateway {
+    Gateway::start(config, clock.clone()).unwrap_or_else(|error| panic!("the gateway did not start: {error:#}"))
+}
+
+fn https_of(gateway: &Gateway, tls: Arc<ClientConfig>) -> Door {
+    Door { address: gateway.https.expect("https is configured"), tls: Some(tls) }
+}
+
+fn http_of(gateway: &Gateway) -> Door {
+    Door { address: gateway.http.expect("http is configured"), tls: None }
+}
+
+fn admin_of(gateway: &Gateway) -> Door {
+    Door { address: gateway.admin.expect("an admin address is configured"), tls: None }
 }
 
 /// A request as the backend saw it, once answered.

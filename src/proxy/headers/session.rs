@@ -1,12 +1,11 @@
-//! Identity headers to the upstream, change headers from it.
+//! What a response asks of the session.
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderName;
 use http::{HeaderMap, StatusCode};
 
 use super::Names;
 use crate::proxy::upstream::Trust;
-use crate::session::{Change, End, Lifetimes, Malformed, Patch, UnixTime, change};
-use crate::sessions::Visit;
+use crate::session::{Change, End, Malformed, Patch, change};
 
 /// Which header of a response could not be followed, and why.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,43 +32,6 @@ pub struct Taken {
     pub untrusted: usize,
     /// Headers on an answer of status 500 or above.
     pub on_failure: usize,
-}
-
-/// Tells the upstream who is calling. What the client sent under these names is gone already.
-pub fn identify(headers: &mut HeaderMap, names: &Names, visit: &Visit, lifetimes: &Lifetimes) {
-    let id = HeaderValue::from_bytes(&visit.id().text()).expect("base64url is a header value");
-    headers.insert(&names.id, id);
-    if visit.is_new() {
-        headers.insert(&names.new, HeaderValue::from_static("true"));
-    }
-    let Some(session) = visit.session() else { return };
-    if let Some(user) = &session.user
-        && let Ok(user) = HeaderValue::from_bytes(user.as_bytes())
-    {
-        headers.insert(&names.user, user);
-    }
-    let data = session.data.as_str();
-    if data.len() > names.data_budget {
-        headers.insert(&names.data_omitted, data.len().into());
-    } else if let Ok(data) = HeaderValue::from_str(data) {
-        headers.insert(&names.data, data);
-    }
-    headers.insert(&names.created, seconds(session.created));
-    headers.insert(&names.expires, seconds(lifetimes.expiry(session)));
-}
-
-/// A time in decimal digits; `HeaderValue::from(u64)` allocates three times for it.
-fn seconds(time: UnixTime) -> HeaderValue {
-    let mut text = [0; 20];
-    let (mut at, mut left) = (text.len(), time.0);
-    loop {
-        at -= 1;
-        text[at] = b'0' + u8::try_from(left % 10).expect("one digit");
-        left /= 10;
-        if left == 0 {
-            return HeaderValue::from_bytes(&text[at..]).expect("digits are a header value");
-        }
-    }
 }
 
 /// Takes every session header out of a response, and reads those that its upstream is trusted with.
@@ -129,16 +91,4 @@ fn read(change: &mut Change, header: &HeaderName, value: &[u8], names: &Names) -
         return Err(Malformed::Unknown);
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_decimal() {
-        for time in [0, 7, 10, 1_800_000_000, u64::MAX] {
-            assert_eq!(seconds(UnixTime(time)), time.to_string().as_str());
-        }
-    }
 }

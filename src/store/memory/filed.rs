@@ -4,8 +4,9 @@ use std::sync::PoisonError;
 
 use dashmap::mapref::entry::Entry as Slot;
 
-use super::{Memory, SESSION_BYTES, Settings};
+use super::{Memory, Settings};
 use crate::session::{Entry, Lifetimes, StoreKey, UnixTime};
+use crate::store::SESSION_BYTES;
 use crate::store::file::{Backlog, Progress, RECORD_BYTES, Stats};
 
 /// What connects a memory with its file.

@@ -1,0 +1,141 @@
+//! What a header is to a proxy, by its name.
+
+use http::header::HeaderName;
+
+use super::Names;
+use super::names::reads_as;
+
+/// What a proxy does with a header depends on which of these it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// Passed on as it came.
+    EndToEnd,
+    /// `Host`.
+    Host,
+    /// `Cookie`.
+    Cookie,
+    /// `Connection`, which may name more headers of its kind.
+    Connection,
+    /// Belongs to one connection, whether `Connection` names it or not (RFC 9110 section 7.6.1).
+    OfTheConnection,
+    /// `Transfer-Encoding`.
+    TransferEncoding,
+    /// `Content-Length`.
+    ContentLength,
+    /// `Expect`, which this gateway answers (RFC 9110 section 10.1.1).
+    Expect,
+    /// Backends could take it for a session header.
+    Session,
+    /// Backends take it for a proxy's word about the client.
+    OfTheClient,
+}
+
+impl Field {
+    /// What a header of this name is.
+    pub fn of(name: &HeaderName, names: &Names) -> Self {
+        let text = name.as_str();
+        match text {
+            "host" => Self::Host,
+            "cookie" => Self::Cookie,
+            "connection" => Self::Connection,
+            "keep-alive" | "proxy-connection" | "te" | "upgrade" => Self::OfTheConnection,
+            "transfer-encoding" => Self::TransferEncoding,
+            "content-length" => Self::ContentLength,
+            "expect" => Self::Expect,
+            _ if names.cover(name) => Self::Session,
+            _ if speaks_of_the_client(text) => Self::OfTheClient,
+            _ => Self::EndToEnd,
+        }
+    }
+}
+
+/// Whether backends take a header for a proxy's word about the client. Nobody but this gateway has a say in it.
+pub(super) fn speaks_of_the_client(name: &str) -> bool {
+    let name = name.as_bytes();
+    match name.first() {
+        Some(b'x') => reads_as(name, b"x-forwarded-") || reads_as(name, b"x-real-ip"),
+        Some(b'f') => reads_as(name, b"forwarded"),
+        _ => false,
+    }
+}
+
+/// The headers that `Connection` lines name (RFC 9110 section 7.6.1), but for those that are known to belong to the
+/// connection anyway, and those that nobody has a say in: how a message is framed and whom it is for.
+#[derive(Debug, Default)]
+pub struct ConnectionOptions<'a>(Vec<&'a [u8]>);
+
+impl<'a> ConnectionOptions<'a> {
+    /// Takes in one `Connection` line.
+    pub fn read(&mut self, line: &'a [u8]) {
+        const KNOWN: [&[u8]; 9] = [
+            b"",
+            b"keep-alive",
+            b"close",
+            b"upgrade",
+            b"te",
+            b"connection",
+            b"proxy-connection",
+            b"host",
+            b"content-length",
+        ];
+        for name in line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if !KNOWN.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+                self.0.push(name);
+            }
+        }
+    }
+
+    /// Whether a header of this name was named.
+    pub fn has(&self, name: &HeaderName) -> bool {
+        self.0.iter().any(|named| named.eq_ignore_ascii_case(name.as_str().as_bytes()))
+    }
+
+    /// Every name.
+    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().copied()
+    }
+
+    /// Whether none was named, as for nearly every message.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::headers::Settings;
+
+    #[test]
+    fn a_header_is_known_by_its_name() {
+        let names = Names::new(&Settings { prefix: "X-Session-".to_owned(), data_budget: 6144 }).unwrap();
+        for (name, field) in [
+            ("Host", Field::Host),
+            ("cookie", Field::Cookie),
+            ("TE", Field::OfTheConnection),
+            ("Keep-Alive", Field::OfTheConnection),
+            ("Transfer-Encoding", Field::TransferEncoding),
+            ("x_session_user", Field::Session),
+            ("X-Session-", Field::Session),
+            ("x-session", Field::EndToEnd),
+            ("X-Forwarded-For", Field::OfTheClient),
+            ("x_forwarded~host", Field::OfTheClient),
+            ("Forwarded", Field::OfTheClient),
+            ("X-Real_IP", Field::OfTheClient),
+            ("X-Forwarded", Field::EndToEnd),
+            ("Accept", Field::EndToEnd),
+            ("Cookie2", Field::EndToEnd),
+        ] {
+            assert_eq!(Field::of(&name.parse().unwrap(), &names), field, "{name}");
+        }
+    }
+
+    #[test]
+    fn nobody_names_what_frames_or_addresses_a_message() {
+        let mut options = ConnectionOptions::default();
+        options.read(b"keep-alive, Host,X-One ,, content-length,TE");
+        options.read(b"x-two");
+        assert_eq!(options.iter().collect::<Vec<_>>(), [&b"X-One"[..], b"x-two"]);
+        assert!(options.has(&HeaderName::from_static("x-one")) && !options.has(&HeaderName::from_static("host")));
+    }
+}

@@ -1,0 +1,302 @@
+//! A request's head on its way upstream: read once, and written as it is read.
+//!
+//! Nothing is put into a header map to be taken out of it again: what goes upstream is bytes, and this is where they are
+//! made. The order of the steps is the order of the calls: [`Outgoing::read`] passes on what may pass, before anything of
+//! our own is added, since a client may name our headers in `Connection`.
+
+use http::header::{CONNECTION, HeaderValue};
+use http::{Method, Version, request};
+
+use super::field::{ConnectionOptions, Field};
+use super::hop::{ForeignCoding, via};
+use super::{Names, push_line};
+use crate::proxy::cookies::OurCookie;
+use crate::proxy::{Client, Scheme};
+use crate::session::Lifetimes;
+use crate::sessions::Visit;
+
+/// Room for the head of a usual request, so that it is allocated once.
+const USUAL: usize = 1024;
+
+/// The head of a request as it goes upstream, as far as it is written.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    bytes: Vec<u8>,
+    cookies: Cookies<'a>,
+    /// The client's `Content-Length`, which holds where the request has no body.
+    length: Option<&'a HeaderValue>,
+    /// How many headers were removed because a backend could take them for session headers.
+    pub spoofed: u64,
+}
+
+/// A request's `Cookie` fields: one over HTTP/1.1, often several over HTTP/2 (RFC 9113 section 8.2.3).
+#[derive(Debug, Default)]
+struct Cookies<'a> {
+    first: Option<&'a HeaderValue>,
+    rest: Vec<&'a HeaderValue>,
+}
+
+impl Cookies<'_> {
+    fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        self.first.iter().chain(&self.rest).map(|field| field.as_bytes())
+    }
+}
+
+impl<'a> Outgoing<'a> {
+    /// Writes the request line and every header that passes. The target is in origin form (RFC 9112 section 3.2.1).
+    pub fn read(head: &'a request::Parts, host: &[u8], names: &Names) -> Result<Self, ForeignCoding> {
+        let mut bytes = Vec::with_capacity(USUAL);
+        bytes.extend_from_slice(head.method.as_str().as_bytes());
+        bytes.push(b' ');
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        // `http://host?query` is one without a path; for origin form it has one.
+        if target.starts_with('?') {
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(target.as_bytes());
+        bytes.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+        bytes.extend_from_slice(host);
+        bytes.extend_from_slice(b"\r\n");
+        let mut this = Self { bytes, cookies: Cookies::default(), length: None, spoofed: 0 };
+        let options = options(head);
+        let mut coded = false;
+        for (name, value) in &head.headers {
+            match Field::of(name, names) {
+                Field::EndToEnd | Field::Cookie if options.has(name) => {}
+                Field::EndToEnd => push_line(&mut this.bytes, name.as_str(), value.as_bytes()),
+                Field::Cookie if this.cookies.first.is_none() => this.cookies.first = Some(value),
+                Field::Cookie => this.cookies.rest.push(value),
+                // A transfer coding other than chunked is not a proxy's to pass on: nobody said that the next recipient
+                // understands it (RFC 9112 section 6.1).
+                Field::TransferEncoding if coded || !is_chunked(value) => return Err(ForeignCoding),
+                Field::TransferEncoding => coded = true,
+                Field::ContentLength => this.length = Some(value),
+                Field::Session => this.spoofed += 1,
+                Field::Host | Field::Connection | Field::OfTheConnection | Field::Expect | Field::OfTheClient => {}
+            }
+        }
+        Ok(this)
+    }
+
+    /// Every value that a cookie of ours has in it, in order.
+    pub fn values(&self, cookie: &OurCookie) -> impl Iterator<Item = &[u8]> {
+        cookie.values(self.cookies.iter())
+    }
+
+    /// Writes the cookies that are not ours, as one field.
+    pub fn pass_cookies(&mut self, cookie: &OurCookie) {
+        let Self { bytes, cookies, .. } = self;
+        if let Some(only) = cookies.first.filter(|field| cookies.rest.is_empty() && !cookie.is_in(field.as_bytes())) {
+            return push_line(bytes, "cookie", only.as_bytes());
+        }
+        let begin = bytes.len();
+        for pair in cookie.others(cookies.iter()) {
+            bytes.extend_from_slice(if bytes.len() == begin { b"cookie: " } else { b"; " });
+            bytes.extend_from_slice(pair);
+        }
+        if bytes.len() > begin {
+            bytes.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Tells the upstream who is calling. What the client sent under these names is gone already.
+    pub fn identify(&mut self, names: &Names, visit: &Visit, lifetimes: &Lifetimes) {
+        let bytes = &mut self.bytes;
+        push_line(bytes, names.id.as_str(), &visit.id().text());
+        if visit.is_new() {
+            push_line(bytes, names.new.as_str(), b"true");
+        }
+        let Some(session) = visit.session() else { return };
+        let user = session.user.as_deref().map(str::as_bytes).filter(|user| is_value(user));
+        if let Some(user) = user {
+            push_line(bytes, names.user.as_str(), user);
+        }
+        let data = session.data.as_str().as_bytes();
+        if data.len() > names.data_budget {
+            push_number(bytes, names.data_omitted.as_str(), data.len() as u64);
+        } else if is_value(data) {
+            push_line(bytes, names.data.as_str(), data);
+        }
+        push_number(bytes, names.created.as_str(), session.created.0);
+        push_number(bytes, names.expires.as_str(), lifetimes.expiry(session).0);
+    }
+
+    /// Tells the upstream where the request came from. What the client said of that is gone already.
+    pub fn forward(&mut self, client: &Client, host: &[u8], version: Version) {
+        let bytes = &mut self.bytes;
+        push_line(bytes, "x-forwarded-for", client.forwarded_for.as_bytes());
+        let scheme: &[u8] = match client.scheme {
+            Scheme::Http => b"http",
+            Scheme::Https => b"https",
+        };
+        push_line(bytes, "x-forwarded-proto", scheme);
+        push_line(bytes, "x-forwarded-host", host);
+        push_line(bytes, "via", via(version).as_bytes());
+    }
+
+    /// Says how long the body is, as this gateway read it, and ends the head.
+    pub fn frame(mut self, length: Length) -> Vec<u8> {
+        let bytes = &mut self.bytes;
+        match (length, self.length) {
+            (Length::Empty, Some(length)) => push_line(bytes, "content-length", length.as_bytes()),
+            (Length::Empty, None) => {}
+            (Length::Known(length), _) => push_number(bytes, "content-length", length),
+            (Length::Unknown, _) => push_line(bytes, "transfer-encoding", b"chunked"),
+        }
+        bytes.extend_from_slice(b"\r\n");
+        self.bytes
+    }
+}
+
+/// How long a request's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// There is none.
+    Empty,
+    /// So many bytes.
+    Known(u64),
+    /// It ends when it ends.
+    Unknown,
+}
+
+/// What any `Connection` line names, wherever it stands among the headers.
+fn options(head: &request::Parts) -> ConnectionOptions<'_> {
+    let mut options = ConnectionOptions::default();
+    for line in head.headers.get_all(CONNECTION) {
+        options.read(line.as_bytes());
+    }
+    options
+}
+
+/// Whether what a store gave may stand in a header. It always may, unless somebody has written into the store by hand; then
+/// it must not become a header of its own.
+fn is_value(bytes: &[u8]) -> bool {
+    memchr::memchr3(b'\r', b'\n', 0, bytes).is_none()
+}
+
+fn is_chunked(coding: &HeaderValue) -> bool {
+    coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
+}
+
+/// Whether a request may be sent again though it may have been carried out (RFC 9110 section 9.2.2).
+pub fn is_idempotent(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE].contains(method)
+}
+
+fn push_number(bytes: &mut Vec<u8>, name: &str, number: u64) {
+    push_line(bytes, name, itoa::Buffer::new().format(number).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::cookies::{self, SameSite};
+    use crate::proxy::headers::Settings;
+    use proptest::prelude::*;
+
+    fn names() -> Names {
+        Names::new(&Settings { prefix: "X-Session-".to_owned(), data_budget: 6144 }).unwrap()
+    }
+
+    fn ours() -> OurCookie {
+        let (name, path) = ("sid".to_owned(), "/".to_owned());
+        OurCookie::new(&cookies::Settings { name, secure: true, same_site: SameSite::Lax, domain: None, path })
+    }
+
+    fn head(lines: &[(&str, &str)]) -> request::Parts {
+        let request = lines.iter().fold(http::Request::builder().uri("/a?b"), |request, (name, value)| {
+            request.header(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap())
+        });
+        request.body(()).unwrap().into_parts().0
+    }
+
+    /// What goes upstream, with the values that our cookie had.
+    fn written(lines: &[(&str, &str)]) -> Result<(String, Vec<String>), ForeignCoding> {
+        let (head, names) = (head(lines), names());
+        let mut outgoing = Outgoing::read(&head, b"h", &names)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let values = outgoing.values(&ours()).map(text).collect();
+        outgoing.pass_cookies(&ours());
+        Ok((text(&outgoing.frame(Length::Empty)), values))
+    }
+
+    #[test]
+    fn every_connection_line_is_read() {
+        let (text, _) = written(&[
+            ("connection", "close, X-One"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-three", "3"),
+            ("connection", " x-two ,,"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("expect", "100-continue"),
+        ])
+        .unwrap();
+        assert_eq!(text, "GET /a?b HTTP/1.1\r\nhost: h\r\nx-three: 3\r\n\r\n");
+    }
+
+    #[test]
+    fn a_client_cannot_name_its_framing_or_host_as_hop_by_hop() {
+        let (text, _) = written(&[("connection", "host, content-length"), ("content-length", "3")]).unwrap();
+        assert_eq!(text, "GET /a?b HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\n");
+    }
+
+    #[test]
+    fn cookies_pass_as_they_came_but_for_ours() {
+        for (fields, cookie, values) in [
+            (&["a=1;b=2"][..], Some("a=1;b=2"), &[][..]),
+            (&["a=1; sid=x;b=2"], Some("a=1; b=2"), &["x"]),
+            (&["a=1", "sid=x", "b=2"], Some("a=1; b=2"), &["x"]),
+            (&["a=1", "b=2"], Some("a=1; b=2"), &[]),
+            (&["sid=x"], None, &["x"]),
+            (&[";; ;"], Some(";; ;"), &[]),
+        ] {
+            let lines: Vec<_> = fields.iter().map(|field| ("cookie", *field)).collect();
+            let (text, found) = written(&lines).unwrap();
+            let line = cookie.map(|cookie| format!("cookie: {cookie}\r\n")).unwrap_or_default();
+            assert_eq!(text, format!("GET /a?b HTTP/1.1\r\nhost: h\r\n{line}\r\n"), "{fields:?}");
+            assert_eq!(found, values);
+        }
+    }
+
+    #[test]
+    fn a_transfer_coding_other_than_chunked_is_not_passed_on() {
+        for lines in [
+            &[("transfer-encoding", "gzip, chunked")][..],
+            &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+        ] {
+            assert_eq!(written(lines).unwrap_err(), ForeignCoding, "{lines:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_one_well_formed_head_without_session_headers_or_our_cookie_goes_out(
+            lines in proptest::collection::vec(
+                ("[a-z!#$%&'*+.^_`|~-]{1,12}|x[-_.~]session[-_]user|cookie|host|x-forwarded-for|connection", "[ -~\u{e9}]{0,20}|sid=x; a=1"),
+                0..8,
+            ),
+        ) {
+            let lines: Vec<_> = lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let head = head(&lines);
+            let names = names();
+            let mut outgoing = Outgoing::read(&head, b"h", &names).unwrap();
+            outgoing.pass_cookies(&ours());
+            let bytes = outgoing.frame(Length::Unknown);
+            let mut fields = [httparse::EMPTY_HEADER; 32];
+            let mut parsed = httparse::Request::new(&mut fields);
+            prop_assert_eq!(parsed.parse(&bytes).unwrap(), httparse::Status::Complete(bytes.len()));
+            for field in parsed.headers.iter() {
+                let name = field.name.parse().unwrap();
+                prop_assert!(!names.cover(&name), "{}", name);
+                prop_assert!(name != "cookie" || !ours().is_in(field.value));
+            }
+            let many = |name: &str| parsed.headers.iter().filter(|field| field.name == name).count();
+            prop_assert_eq!((many("host"), many("transfer-encoding"), many("x-forwarded-for"), many("connection")), (1, 1, 0, 0));
+            prop_assert!(many("cookie") <= 1);
+        }
+    }
+}

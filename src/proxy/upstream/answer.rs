@@ -1,0 +1,184 @@
+//! The head of an answer, from bytes.
+
+use std::mem::MaybeUninit;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use http::{StatusCode, Version};
+
+use super::incoming::Framing;
+use crate::proxy::headers::{ConnectionOptions, Field, Names};
+
+/// The most bytes an answer's head may have.
+const LONGEST: usize = 256 * 1024;
+/// The most headers it may have.
+const MOST_HEADERS: usize = 128;
+
+/// The head of an answer, without what belongs to its connection.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    /// Its status.
+    pub(super) status: StatusCode,
+    /// What goes on to the client.
+    pub(super) headers: HeaderMap,
+    /// What is for this gateway: every header that could be taken for a session header.
+    pub(super) session: HeaderMap,
+    pub(super) framing: Framing,
+    /// Whether the connection may serve another request once the body has come.
+    pub(super) keeps: bool,
+}
+
+/// Why an answer is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// It does not begin as one, or has a line that is no header.
+    #[error("its head is no HTTP/1.1: {0}")]
+    Head(httparse::Error),
+    /// The head does not end where it should have.
+    #[error("its head has more than {LONGEST} bytes")]
+    TooLong,
+    /// RFC 9112 section 6.3: several lengths that differ, or one that is no number.
+    #[error("its Content-Length is none")]
+    Length,
+    /// A transfer coding other than chunked, which nobody asked for, or one in an answer of HTTP/1.0 (RFC 9112 section 6.1).
+    #[error("it has a transfer coding that nobody asked for")]
+    Coding,
+    /// It switched protocols though nobody asked.
+    #[error("it is 101 Switching Protocols to a request without Upgrade")]
+    UnaskedUpgrade,
+}
+
+/// Where one header's name and value stand in the head.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    name: (usize, usize),
+    value: (usize, usize),
+}
+
+/// Reads the final answer's head, once it is there whole, and takes it out of `input`; interim answers (RFC 9110 section
+/// 15.2) are passed over. `to_head` says that the request was a HEAD, whose answer has no body.
+pub(super) fn read(
+    input: &mut BytesMut,
+    to_head: bool,
+    names: &Names,
+    places: &mut Vec<Place>,
+) -> Result<Option<Head>, Malformed> {
+    while !input.is_empty() {
+        let mut fields = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+        let mut parsed = httparse::Response::new(&mut []);
+        let config = httparse::ParserConfig::default();
+        let length = match config.parse_response_with_uninit_headers(&mut parsed, input, &mut fields) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) if input.len() < LONGEST => return Ok(None),
+            Ok(httparse::Status::Partial) => return Err(Malformed::TooLong),
+            Err(error) => return Err(Malformed::Head(error)),
+        };
+        let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
+        let status = status.ok_or(Malformed::Head(httparse::Error::Status))?;
+        let version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Malformed::UnaskedUpgrade);
+        }
+        if status.is_informational() {
+            drop(input.split_to(length));
+            continue;
+        }
+        let place = |text: &[u8]| {
+            let from = text.as_ptr().addr() - input.as_ptr().addr();
+            (from, from + text.len())
+        };
+        places.clear();
+        places.extend(
+            parsed.headers.iter().map(|field| Place { name: place(field.name.as_bytes()), value: place(field.value) }),
+        );
+        return head(input.split_to(length), places, status, version, to_head, names).map(Some);
+    }
+    Ok(None)
+}
+
+fn head(
+    bytes: BytesMut,
+    places: &[Place],
+    status: StatusCode,
+    version: Version,
+    to_head: bool,
+    names: &Names,
+) -> Result<Head, Malformed> {
+    let bytes = bytes.freeze();
+    // Room for what is added on the way to the client, too.
+    let mut headers = HeaderMap::with_capacity(places.len() + 3);
+    let mut session = HeaderMap::new();
+    let (mut options, mut length) = (ConnectionOptions::default(), None);
+    let (mut coded, mut closes, mut stays) = (false, false, version == Version::HTTP_11);
+    for place in places {
+        let text = &bytes[place.value.0..place.value.1];
+        let malformed = |_| Malformed::Head(httparse::Error::HeaderName);
+        let name = HeaderName::from_bytes(&bytes[place.name.0..place.name.1]).map_err(malformed)?;
+        let field = Field::of(&name, names);
+        match field {
+            Field::Connection => {
+                options.read(text);
+                // Whichever line says so, and whatever another says (RFC 9112 section 9.3).
+                closes |= names_option(text, b"close");
+                stays |= names_option(text, b"keep-alive");
+            }
+            Field::TransferEncoding if coded || version != Version::HTTP_11 || !is_chunked(text) => {
+                return Err(Malformed::Coding);
+            }
+            Field::TransferEncoding => coded = true,
+            Field::ContentLength => {
+                length = Some(agreed(length, text)?);
+                headers.insert(name, value(&bytes, place)?);
+            }
+            Field::OfTheConnection => {}
+            _ => {
+                let to = if field == Field::Session { &mut session } else { &mut headers };
+                to.append(name, value(&bytes, place)?);
+            }
+        }
+    }
+    if !options.is_empty() {
+        for name in options.iter().filter_map(|name| HeaderName::from_bytes(name).ok()) {
+            headers.remove(&name);
+            session.remove(&name);
+        }
+    }
+    // A length beside a transfer coding is void, and whoever sends both is not to be relied on (RFC 9112 section 6.3).
+    if coded && length.is_some() {
+        headers.remove(CONTENT_LENGTH);
+        closes = true;
+    }
+    // It has no body and may announce none (RFC 9110 section 8.6, RFC 9112 section 6.1); one that does may send it all the
+    // same, later, and it must not be read as the next answer.
+    closes |= status == StatusCode::NO_CONTENT && (coded || length.is_some_and(|length| length > 0));
+    let framing = match length {
+        _ if to_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => Framing::Ended,
+        _ if coded => Framing::chunked(),
+        Some(length) => Framing::length(length),
+        None => Framing::UntilClosed,
+    };
+    let keeps = stays && !closes && framing != Framing::UntilClosed;
+    Ok(Head { status, headers, session, framing, keeps })
+}
+
+/// A value as it stands in the head, without a copy.
+fn value(head: &Bytes, place: &Place) -> Result<HeaderValue, Malformed> {
+    let value = head.slice(place.value.0..place.value.1);
+    HeaderValue::from_maybe_shared(value).map_err(|_| Malformed::Head(httparse::Error::HeaderValue))
+}
+
+/// One length, on however many lines. A list in one line may be refused (RFC 9110 section 8.6), and is.
+fn agreed(before: Option<u64>, text: &[u8]) -> Result<u64, Malformed> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let length = std::str::from_utf8(text).ok().filter(|_| digits).and_then(|length| length.parse().ok());
+    length.filter(|length| before.is_none_or(|before| before == *length)).ok_or(Malformed::Length)
+}
+
+/// Whether a `Connection` line has this option.
+fn names_option(line: &[u8], option: &[u8]) -> bool {
+    line.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(option))
+}
+
+fn is_chunked(coding: &[u8]) -> bool {
+    coding.trim_ascii().eq_ignore_ascii_case(b"chunked")
+}

@@ -1,0 +1,229 @@
+//! An entry as the fields of a Redis hash, and back.
+//!
+//! | field | value |
+//! |---|---|
+//! | `m` | what the entry is, in words, behind the version of this format: see [`meta`] |
+//! | `u` | the user, where one is logged in |
+//! | `d:KEY` | one key of the session's data, and its JSON text; as in the text itself, the key's escapes included |
+//!
+//! The scripts under `redis/` read and write the same fields. Whatever else a hash has is left alone.
+
+use std::sync::Arc;
+
+use crate::session::entry::Renewed;
+use crate::session::{Data, Entry, PublicId, Session, StoreKey, UnixTime};
+
+/// Why a stored record cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
+    /// It is no hash.
+    #[error("it has another type than ours")]
+    Type,
+    /// Its first field is missing, of a version that we do not know, or damaged.
+    #[error("its version is unknown, or its fields are damaged")]
+    Meta,
+    /// The user is no text.
+    #[error("its user is not UTF-8")]
+    User,
+    /// The data is not what we write.
+    #[error("its data is not JSON in ASCII")]
+    Data,
+}
+
+/// A key in text: 22 characters of base64url.
+pub(super) fn key(key: &StoreKey) -> [u8; PublicId::LENGTH] {
+    PublicId::from(*key).text()
+}
+
+/// Reads the text form.
+pub(super) fn read_key(text: &[u8]) -> Option<StoreKey> {
+    str::from_utf8(text).ok().and_then(PublicId::parse).map(|id| id.first_key())
+}
+
+/// What an entry is, as its field `m` says it: `1 live ID CREATED SEEN ISSUED VERSION p|- FROM|-`,
+/// `1 renewed TO ISSUED UNTIL`, `1 superseded UNTIL` or `1 ended UNTIL`.
+pub(super) fn meta(entry: &Entry) -> String {
+    match entry {
+        Entry::Live(session) => live(session),
+        Entry::Renewed(renewed) => {
+            let to = PublicId::from(renewed.to);
+            format!("1 renewed {to} {} {}", renewed.issued_at.0, renewed.until.0)
+        }
+        Entry::Superseded { until } => format!("1 superseded {}", until.0),
+        Entry::Ended { until } => format!("1 ended {}", until.0),
+    }
+}
+
+/// The same of a session.
+pub(super) fn live(session: &Session) -> String {
+    let Session { id, created, last_seen, issued_at, version, persistent, .. } = session;
+    let persistent = if *persistent { 'p' } else { '-' };
+    let from = session.renewed_from.as_ref().map_or_else(|| "-".to_owned(), |key| PublicId::from(**key).to_string());
+    format!("1 live {id} {} {} {} {version} {persistent} {from}", created.0, last_seen.0, issued_at.0)
+}
+
+/// A hash's fields, with their values.
+pub(super) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// The entry in a hash's fields; none where there are none.
+pub(super) fn read(fields: &[(Vec<u8>, Vec<u8>)]) -> Result<Option<Entry>, Flaw> {
+    if fields.is_empty() {
+        return Ok(None);
+    }
+    let of = |name: &[u8]| fields.iter().find(|(field, _)| field == name).map(|(_, value)| &**value);
+    let mut entry = read_meta(of(b"m").ok_or(Flaw::Meta)?)?;
+    if let Entry::Live(session) = &mut entry {
+        let session = Arc::make_mut(session);
+        session.user = of(b"u").map(|user| str::from_utf8(user).map(Into::into)).transpose().map_err(|_| Flaw::User)?;
+        let mut data = Vec::with_capacity(fields.len());
+        for (field, value) in fields {
+            if let Some(key) = field.strip_prefix(b"d:") {
+                let text = |bytes| str::from_utf8(bytes).map_err(|_| Flaw::Data);
+                data.push((text(key)?, text(value)?));
+            }
+        }
+        session.data = Data::from_fields(data).ok_or(Flaw::Data)?;
+    }
+    Ok(Some(entry))
+}
+
+/// The entry that the field `m` tells; a session's user and data are in others.
+pub(super) fn read_meta(meta: &[u8]) -> Result<Entry, Flaw> {
+    let mut words = str::from_utf8(meta).map_err(|_| Flaw::Meta)?.split(' ');
+    if words.next() != Some("1") {
+        return Err(Flaw::Meta);
+    }
+    let kind = words.next();
+    let mut word = || words.next().ok_or(Flaw::Meta);
+    let entry = match kind {
+        Some("live") => {
+            let id = PublicId::parse(word()?).ok_or(Flaw::Meta)?;
+            Entry::Live(Arc::new(Session {
+                id,
+                created: time(word()?)?,
+                last_seen: time(word()?)?,
+                issued_at: time(word()?)?,
+                version: word()?.parse().map_err(|_| Flaw::Meta)?,
+                persistent: match word()? {
+                    "p" => true,
+                    "-" => false,
+                    _ => return Err(Flaw::Meta),
+                },
+                renewed_from: match word()? {
+                    "-" => None,
+                    from => Some(Box::new(read_key(from.as_bytes()).ok_or(Flaw::Meta)?)),
+                },
+                ..Session::new(id.first_key(), UnixTime(0))
+            }))
+        }
+        Some("renewed") => {
+            let to = read_key(word()?.as_bytes()).ok_or(Flaw::Meta)?;
+            Entry::Renewed(Box::new(Renewed { to, issued_at: time(word()?)?, until: time(word()?)? }))
+        }
+        Some("superseded") => Entry::Superseded { until: time(word()?)? },
+        Some("ended") => Entry::Ended { until: time(word()?)? },
+        _ => return Err(Flaw::Meta),
+    };
+    if words.next().is_some() { Err(Flaw::Meta) } else { Ok(entry) }
+}
+
+/// A session's fields besides `m`, with their values.
+pub(super) fn fields(session: &Session) -> Vec<(String, String)> {
+    let user = session.user.iter().map(|user| ("u".to_owned(), user.to_string()));
+    let data = session.data.fields();
+    user.chain(data.into_iter().map(|(key, value)| (data_field(&key), value.to_owned()))).collect()
+}
+
+/// The field of a key of the data, given as it stands in the text.
+pub(super) fn data_field(key: &str) -> String {
+    format!("d:{key}")
+}
+
+/// More digits than any time of ours has would be another number to a script.
+fn time(text: &str) -> Result<UnixTime, Flaw> {
+    const MOST_DIGITS: usize = 15;
+    let is_time = text.len() <= MOST_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_time).map(UnixTime).ok_or(Flaw::Meta)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Patch, Secret};
+    use proptest::prelude::*;
+
+    fn written(entry: &Entry) -> Fields {
+        let mut all = vec![(b"m".to_vec(), meta(entry).into_bytes())];
+        if let Entry::Live(session) = entry {
+            all.extend(fields(session).into_iter().map(|(field, value)| (field.into_bytes(), value.into_bytes())));
+        }
+        all
+    }
+
+    fn session() -> Session {
+        let key = Secret::random().store_key();
+        let patch = Patch::parse("{\"\u{fc}\":[1,\"\u{e9}\"],\"a\\\"b\":{}}".as_bytes()).unwrap();
+        let session = Session::new(key, UnixTime(1_800_000_000));
+        Session {
+            user: Some("j\u{f6}rg \u{0} m".into()),
+            data: session.data.patched(&patch),
+            last_seen: UnixTime(1_800_000_100),
+            issued_at: UnixTime(1_800_000_050),
+            version: u32::MAX,
+            persistent: true,
+            renewed_from: Some(Box::new(Secret::random().store_key())),
+            ..session
+        }
+    }
+
+    #[test]
+    fn entries_read_back() {
+        let until = UnixTime(1_800_000_060);
+        let to = Secret::random().store_key();
+        for entry in [
+            Entry::Live(Arc::new(session())),
+            Entry::Live(Arc::new(Session::new(to, until))),
+            Entry::Renewed(Box::new(Renewed { to, issued_at: UnixTime(1), until })),
+            Entry::Superseded { until },
+            Entry::Ended { until },
+        ] {
+            let read = read(&written(&entry)).unwrap().unwrap();
+            match (&entry, &read) {
+                (Entry::Live(entry), Entry::Live(read)) => assert!(entry == read),
+                _ => assert_eq!(meta(&entry), meta(&read)),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_a_flaw_and_never_nothing() {
+        assert!(read(&[]).unwrap().is_none());
+        let good = live(&session());
+        for bad in ["", "1", "1 live", "2 ended 1", "1 ended", "1 ended 1 ", "1 ended -1", "1 ended 1e3", "1 gone 1"] {
+            assert_eq!(read_meta(bad.as_bytes()).unwrap_err(), Flaw::Meta, "{bad}");
+        }
+        for bad in
+            [good.replace(" p ", " q "), good.replacen('1', "3", 1), format!("{good} more"), good[..40].to_owned()]
+        {
+            assert_eq!(read_meta(bad.as_bytes()).unwrap_err(), Flaw::Meta, "{bad}");
+        }
+        let with = |field: &[u8], value: &[u8]| {
+            read(&[(b"m".to_vec(), good.clone().into_bytes()), (field.to_vec(), value.to_vec())])
+        };
+        assert_eq!(with(b"u", b"\xff").unwrap_err(), Flaw::User);
+        assert_eq!(with(b"d:\xff", b"1").unwrap_err(), Flaw::Data);
+        assert_eq!(with(b"d:a", b"1,\"b\":2").unwrap_err(), Flaw::Data);
+        assert_eq!(read(&[(b"other".to_vec(), b"1".to_vec())]).unwrap_err(), Flaw::Meta);
+        assert!(with(b"c:sid", b"anything").unwrap().is_some(), "what a later version adds is left alone");
+    }
+
+    proptest! {
+        #[test]
+        fn any_fields_are_read_without_a_panic(
+            meta in "(1|2) (live|renewed|ended) [-p0-9A-Za-z_ ]{0,60}",
+            name: Vec<u8>, value: Vec<u8>,
+        ) {
+            drop(read(&[(b"m".to_vec(), meta.into_bytes()), (name, value)]));
+        }
+    }
+}
