@@ -4,6 +4,7 @@
 //! session". Every operation on one key is one atomic step. The one step over two keys, [`Store::replace`], writes the
 //! new entry first and flips the old one only if nobody changed it meanwhile: it may be repeated, and loses nothing.
 
+pub mod file;
 pub mod memory;
 pub mod near_cache;
 pub mod record;
@@ -19,8 +20,8 @@ pub use redis::Redis;
 /// Which store holds the sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settings {
-    /// This process's memory.
-    Memory(memory::Settings),
+    /// This process's memory, and the file that it is kept in, if it is.
+    Memory(memory::Settings, Option<file::Settings>),
     /// A Redis.
     Redis(redis::Settings),
 }
@@ -306,10 +307,11 @@ fn check(data: &Data, limit: usize) -> Result<(), Error> {
     if data.len() > limit { Err(Error::DataOverLimit { size: data.len(), limit }) } else { Ok(()) }
 }
 
+/// What a session takes beside its user and data: its record, its slot in a map, its places in indexes.
+const SESSION_BYTES: usize = 288;
+
 /// What a session takes, near enough to bound them by.
 fn bytes(session: &Session) -> u64 {
-    // Beside its user, data and cookies: its record, its slot in a map, its places in indexes.
-    const RECORD: usize = 288;
     let user = session.user.as_ref().map_or(0, |user| user.len());
-    (RECORD + user + session.data.len() + session.jar.size()) as u64
+    (SESSION_BYTES + user + session.data.len() + session.jar.size()) as u64
 }

@@ -108,8 +108,8 @@ fn the_manual_means_what_the_design_says() {
     assert_eq!((lives.persistent.idle, lives.persistent.lifetime), (31 * DAY, 31 * DAY));
     assert_eq!((lives.renew_after, lives.touch_after), (60 * MINUTE, MINUTE));
     assert_eq!(lives.tombstone, Duration::from_secs(65));
-    let store::Settings::Memory(memory) = &config.store else { panic!("{:?}", config.store) };
-    assert_eq!((memory.max_sessions, memory.max_bytes), (1_000_000, 1 << 30));
+    let store::Settings::Memory(memory, file) = &config.store else { panic!("{:?}", config.store) };
+    assert_eq!((memory.max_sessions, memory.max_bytes, file), (1_000_000, 1 << 30, &None));
 
     let upstream = &config.proxy.upstreams[0];
     assert_eq!((upstream.name.as_str(), upstream.trust, upstream.max_idle), ("app", Trust::Full, 64));

@@ -143,7 +143,7 @@ fn distinct(root: &Section<'_>, addresses: &[At<SocketAddr>]) -> Result<(), Note
 /// A route that wants old sessions needs a place where they are kept.
 fn kept(root: &Section<'_>, store: &Result<store::Settings, Noted>, stale: &[Place]) -> Result<(), Noted> {
     let found = match store {
-        Ok(store::Settings::Memory(_)) => "sessions in memory cannot be out of reach",
+        Ok(store::Settings::Memory(..)) => "sessions in memory cannot be out of reach",
         Ok(store::Settings::Redis(redis)) if redis.near_cache.is_none() => "no session is kept without a near cache",
         Ok(store::Settings::Redis(_)) | Err(_) => return Ok(()),
     };

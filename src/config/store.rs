@@ -6,7 +6,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 
 use crate::store::redis::{Address, Password, Servers};
-use crate::store::{self, Settings, memory, near_cache};
+use crate::store::{self, Settings, file, memory, near_cache};
 
 use super::file::word_in_file;
 use super::host;
@@ -29,6 +29,9 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
     let kind = section.or("kind", Which::Memory, choice(&[("memory", Which::Memory), ("redis", Which::Redis)]));
     let max_sessions = section.or("max_sessions", 1_000_000, number(1..=1_000_000_000));
     let max_bytes = section.or("max_bytes", 1 << 30, size(64 << 10..=1 << 50));
+    let file = section.optional("file", path);
+    let sync =
+        section.or("sync", Duration::from_secs(1), duration(Duration::from_millis(100)..=Duration::from_mins(1)));
     let url = section.optional("url", text(URL, url));
     let password_file = section.optional("password_file", password);
     let ca = section.optional("ca", path);
@@ -40,7 +43,7 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
     let timeout = section.or("timeout", Duration::from_millis(250), duration(shortest..=longest));
     let connect_timeout = section.or("connect_timeout", Duration::from_secs(1), duration(shortest..=longest));
 
-    let of_memory = [written(&max_sessions), written(&max_bytes)];
+    let of_memory = [written(&max_sessions), written(&max_bytes), written(&file), written(&sync)];
     let of_redis = [
         written(&url),
         written(&password_file),
@@ -61,8 +64,10 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
         only_its_own = Err(section.note(place, fault.beside(&kind.place, "the kind")));
     }
     if kind.value == Which::Memory {
-        let settings = memory::Settings { max_sessions: max_sessions?.value, max_bytes: max_bytes?.value };
-        return only_its_own.map(|()| Settings::Memory(settings));
+        let bounds = memory::Settings { max_sessions: max_sessions?.value, max_bytes: max_bytes?.value };
+        let (path, sync) = (file?.value, sync?.value);
+        let file = path.map(|path| file::Settings { path, sync });
+        return only_its_own.map(|()| Settings::Memory(bounds, file));
     }
 
     let (url, password_file, ca) = (url?, password_file?, ca?);

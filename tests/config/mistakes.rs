@@ -224,6 +224,8 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[session]", "persistent.idle_timeout = \"0s\"", OutOfRange, "session.persistent.idle_timeout"),
     ("[store]", "max_sessions = 0", OutOfRange, "store.max_sessions"),
     ("[store]", "max_bytes = \"1B\"", OutOfRange, "store.max_bytes"),
+    ("[store]", "sync = \"99ms\"", OutOfRange, "store.sync"),
+    ("[store]", "sync = \"2m\"", OutOfRange, "store.sync"),
     ("[upstream.app]", "servers = []", OutOfRange, "upstream.app.servers"),
     ("[upstream.app]", "connect_timeout = \"0s\"", OutOfRange, "upstream.app.connect_timeout"),
     ("[upstream.app]", "response_timeout = \"0s\"", OutOfRange, "upstream.app.response_timeout"),
@@ -369,6 +371,7 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
         "store.near_cache_size",
     ),
     ("[store]", "max_stale = \"0s\"\nkind = \"redis\"\nurl = \"redis://a\"", OutOfRange, "store.max_stale"),
+    ("[store]", "file = \"a.redb\"\nkind = \"redis\"\nurl = \"redis://a\"", Conflict, "store.file"),
     ("[store]", "ca = \"ca.crt\"\nkind = \"redis\"\nurl = \"redis://a\"", Conflict, "store.ca"),
     ("[store]", "url = \"redis://user@a\"\nkind = \"redis\"", Conflict, "store.url"),
     (

@@ -24,7 +24,8 @@ struct Seen {
 }
 
 /// What hyper leaves in the head and we take out: it belongs to the connection. `X` is what `Connection` names here.
-const OF_THE_CONNECTION: [&str; 5] = ["connection", "keep-alive", "transfer-encoding", "upgrade", "x"];
+const OF_THE_CONNECTION: [&str; 7] =
+    ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade", "x"];
 
 fn sorted(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     let lines = headers.iter().filter(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str()));
