@@ -160,7 +160,8 @@ fn each(seconds: f64) -> f64 {
 fn change(user: Option<String>, number: u32) -> Change {
     let frame = r#"{"cart":""}"#.len();
     let patch = format!(r#"{{"cart":"{number:0>width$}"}}"#, width = DATA_BYTES - frame);
-    let edit = Edit { patch: Some(Patch::parse(patch.as_bytes()).expect("it is a JSON object")), persist: None };
+    let edit =
+        Edit { patch: Some(Patch::parse(patch.as_bytes()).expect("it is a JSON object")), persist: None, jar: None };
     Change { user: user.map(String::into_boxed_str), edit, ..Change::default() }
 }
 
