@@ -22,7 +22,7 @@ use hyper::body::Incoming;
 
 use crate::metrics::Counter;
 use crate::session::{Change, UnixTime};
-use crate::sessions::{Cookie, Error as SessionError, Sessions, Visit};
+use crate::sessions::{Answer as MayCarry, Cookie, Error as SessionError, Sessions, Visit};
 use crate::store;
 use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
 use body::{RequestBody, ResponseBody};
@@ -228,11 +228,11 @@ impl Proxy {
 
         self.counters.shadowed.add(self.cookie.remove_set_cookies(answer.headers()) as u64);
         let taken = self.take_change(upstream, visit.as_ref(), &mut answer)?;
-        if let Some(visit) = &visit {
+        if let Some(visit) = visit {
             let now = self.clock.now();
-            if !(taken.is_empty() && self.sessions.is_settled(visit, now)) {
+            if !(taken.is_empty() && self.sessions.is_settled(&visit, now)) {
                 // Boxed: it is large, and most requests do without it.
-                Box::pin(self.commit(upstream, visit, &taken, head, &mut answer, now)).await?;
+                Box::pin(self.commit(upstream, visit, taken, head, &mut answer, now)).await?;
             }
             if upstream.trust() > Trust::None {
                 headers::vary_by_cookie(answer.headers());
@@ -245,6 +245,10 @@ impl Proxy {
     fn route(&self, head: &request::Parts, host: &[u8], exchange: &mut Exchange) -> Result<Way<'_>, Error> {
         if head.method == Method::CONNECT || head.method == Method::TRACE {
             return Err(Error::Method);
+        }
+        // Only OPTIONS asks about the server as a whole (RFC 9112 section 3.2.4).
+        if head.uri.path() == "*" && head.method != Method::OPTIONS {
+            return Err(Error::Path);
         }
         let host = host::without_port(host);
         let found = self.routes.find(host, head.uri.path()).map_err(|route::Ambiguous| Error::Path)?;
@@ -291,18 +295,41 @@ impl Proxy {
     async fn commit(
         &self,
         upstream: &Upstream,
-        visit: &Visit,
-        change: &Change,
+        visit: Visit,
+        change: Change,
         head: &request::Parts,
         answer: &mut upstream::Answer,
         now: UnixTime,
     ) -> Result<(), Error> {
         let (status, otherwise) = (answer.status(), headers::unasked(head, self.same_site));
         let may_carry = headers::answer(answer.headers(), status, otherwise);
-        let committed = self.sessions.commit(visit, change, may_carry, now).await;
+        let committed = self.store(visit, change, may_carry, now).await;
         let cookie = committed.map_err(|source| Error::session(upstream, source))?;
         self.tell_browser(&cookie, answer.headers());
         Ok(())
+    }
+
+    /// Stores what was asked, whether or not the client is still there: its backend has answered, and takes a logout for done.
+    async fn store(
+        &self,
+        visit: Visit,
+        change: Change,
+        may_carry: MayCarry,
+        now: UnixTime,
+    ) -> Result<Cookie, SessionError> {
+        if change.is_empty() {
+            return self.sessions.commit(&visit, &change, may_carry, now).await;
+        }
+        let sessions = self.sessions.clone();
+        let storing = async move { sessions.commit(&visit, &change, may_carry, now).await };
+        match tokio::task::spawn_local(storing).await {
+            Ok(committed) => committed,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The worker has come to its end in the middle of it.
+                Err(_) => Err(store::Error::Unavailable(store::Outage::Lost).into()),
+            },
+        }
     }
 
     fn tell_browser(&self, cookie: &Cookie, headers: &mut HeaderMap) {

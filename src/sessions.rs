@@ -189,14 +189,19 @@ impl Sessions {
 
     /// Whether the store can be asked, by asking it.
     pub async fn check(&self, now: UnixTime) -> Result<(), Error> {
-        self.store.load(&StoreKey::FIRST, now).await?;
+        self.store.load_anew(&StoreKey::FIRST, now).await?;
         Ok(())
     }
 
     /// Follows a secret to where its session is now.
     async fn find(&self, mut secret: Secret, mut key: StoreKey, step: Step, now: UnixTime) -> Result<Found, Error> {
         for renewals in 0..MOST_RENEWALS {
-            match self.store.load(&key, now).await? {
+            // A request may be shown what has just changed; what is decided on its answer's cookie may not rest on that.
+            let entry = match step {
+                Step::Open => self.store.load(&key, now).await?,
+                Step::Commit => self.store.load_anew(&key, now).await?,
+            };
+            match entry {
                 Some(Entry::Live(session)) => {
                     return Ok(Found::Live { session, secret, key, moved: renewals > 0 });
                 }

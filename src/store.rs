@@ -168,11 +168,19 @@ impl Store {
         }
     }
 
-    /// The entry under a key as it stands at `now`.
+    /// The entry under a key as it stands at `now`. What another gateway has changed a moment ago may not be known here yet.
     pub async fn load(&self, key: &StoreKey, now: UnixTime) -> Result<Option<Entry>, Error> {
         match self {
             Self::Memory(memory) => Ok(memory.load(key, now)),
             Self::Redis(redis) => redis.load(key, now).await,
+        }
+    }
+
+    /// The same, whoever changed it and however short ago: for what depends on it and is not tried in one step with it.
+    pub async fn load_anew(&self, key: &StoreKey, now: UnixTime) -> Result<Option<Entry>, Error> {
+        match self {
+            Self::Memory(memory) => Ok(memory.load(key, now)),
+            Self::Redis(redis) => redis.load_anew(key, now).await,
         }
     }
 

@@ -265,3 +265,22 @@ fn readiness_says_whether_redis_answers() {
     stand.redis.restart();
     eventually("the gateway is ready again", || (stand.site.admin(get("/readyz")).status() == 200).then_some(()));
 }
+
+/// The backend has answered, and takes its logout for done: the client may be gone by then.
+#[test]
+fn a_logout_everywhere_is_carried_out_though_its_client_does_not_wait_for_it() {
+    let stand = Stand::new(Redis::build());
+    let others = [stand.site.login("alice"), stand.site.login("alice")];
+    stand.relay.suffer(Fault::Latency(TIMEOUT / 5));
+    let pending = stand.alice.send(post("/logout"));
+    let exchange = stand.site.backend.next();
+    let looks = || stand.redis.calls().get("zrange").copied().unwrap_or(0);
+    let before = looks();
+    exchange.reply(ok().session("End", "all"));
+    eventually("the gateway looks for her sessions", || (looks() > before).then_some(()));
+    drop(pending);
+    stand.relay.heal();
+    for browser in others.iter().chain([&stand.alice]) {
+        eventually("they are logged out", || stand.site.look(&browser.copy()).user().is_none().then_some(()));
+    }
+}

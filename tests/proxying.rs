@@ -1027,3 +1027,15 @@ fn a_stop_waits_for_nobody_longer_than_the_drain_timeout() {
     assert!(pending.is_closed());
     stopping.join().expect("it stops");
 }
+
+#[test]
+fn only_options_asks_about_the_server_as_a_whole() {
+    let site = Site::new();
+    assert_eq!(site.browser().send(get("*")).answer().status(), 400);
+    site.backend.saw_nothing();
+    let pending = site.browser().send(request("OPTIONS", "*"));
+    let exchange = site.backend.next();
+    assert_eq!((exchange.method(), exchange.target()), ("OPTIONS", "*"));
+    exchange.reply(ok());
+    assert_eq!(pending.answer().status(), 200);
+}

@@ -129,7 +129,7 @@ fn a_user_with_the_rights_of_the_documentation_can_do_all_there_is() {
     let page = include_str!("../docs/operations.md");
     let rights = page.split("user sgw on >PASSWORD ").nth(1).and_then(|rest| rest.lines().next()).expect("the rights");
     let redis = Redis::build().user("sgw", "secret", rights).start();
-    let site = Site::build().redis_at(&redis.url(), "near_cache = false").start();
+    let site = Site::build().redis_at(&redis.url(), "").start();
     let alice = site.login("alice");
     let (id, other) = (site.look(&alice).id().to_owned(), site.login("alice"));
     site.patch(&alice, r#"{"a":1,"b":2}"#);
@@ -149,4 +149,5 @@ fn a_user_with_the_rights_of_the_documentation_can_do_all_there_is() {
         site.look(browser).assert_no_session();
     }
     assert_eq!(site.metric("session_gateway_store_failures_total", &[]), 0);
+    assert!(site.metric("session_gateway_near_cache_hits_total", &[]) > 0, "Redis tells of changes");
 }

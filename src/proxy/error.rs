@@ -15,7 +15,7 @@ pub enum Error {
     #[error("the request names no host, more than one, or something else")]
     Host,
     /// A path that servers read differently.
-    #[error("the path has a dot segment or a NUL")]
+    #[error("the path has a dot segment or a NUL, or is none")]
     Path,
     /// CONNECT, which asks for another kind of proxy, or TRACE, which would show the client what the upstream is told.
     #[error("the method is not for a proxy to pass on")]

@@ -105,7 +105,7 @@ impl Sessions {
             return cookie;
         }
         match &visit.standing {
-            Standing::Live(session) if visit.outdated => match self.store.load(&visit.key, now).await {
+            Standing::Live(session) if visit.outdated => match self.store.load_anew(&visit.key, now).await {
                 Ok(Some(Entry::Live(session))) => self.session_cookie(&session, &visit.secret, now),
                 Ok(Some(Entry::Renewed(_))) => {
                     self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await
@@ -116,12 +116,12 @@ impl Sessions {
                 self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await
             }
             _ if self.is_late(visit, now) => Cookie::Keep,
-            Standing::New { expired: Some(key) } => match self.store.load(key, now).await {
+            Standing::New { expired: Some(key) } => match self.store.load_anew(key, now).await {
                 Ok(None) if self.settings.guest_cookie => self.guest_cookie(&visit.secret, now),
                 Ok(None) => Cookie::Clear,
                 Ok(Some(_)) | Err(_) => Cookie::Keep,
             },
-            Standing::Guest => match self.store.load(&visit.key, now).await {
+            Standing::Guest => match self.store.load_anew(&visit.key, now).await {
                 Ok(None) => self.guest_cookie(&visit.secret, now),
                 Ok(Some(_)) | Err(_) => Cookie::Keep,
             },

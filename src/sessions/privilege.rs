@@ -92,7 +92,7 @@ impl Sessions {
             Standing::Dead | Standing::Unknown(_) => return Ok(Left::Dead),
             Standing::New { expired: None } => return Ok(Left::Nothing),
             Standing::New { expired: Some(key) } => {
-                let free = self.store.load(key, now).await?.is_none();
+                let free = self.store.load_anew(key, now).await?.is_none();
                 return Ok(if free { Left::Ticket(*key) } else { Left::Dead });
             }
             Standing::Guest | Standing::Live(_) => {

@@ -69,7 +69,7 @@ impl Redis {
     }
 
     pub(super) async fn load(&self, key: &StoreKey, now: UnixTime) -> Result<Option<Entry>, Error> {
-        let Some(near) = &self.shared.near else { return self.read(key, now).await.map(|(entry, _)| entry) };
+        let Some(near) = &self.shared.near else { return self.load_anew(key, now).await };
         let reading = match near.find(key, now) {
             Found::Session(session) => {
                 self.loads.near.increment();
@@ -88,7 +88,11 @@ impl Redis {
         self.shared.near.as_ref()?.find_old(key, max_age, now)
     }
 
-    /// The entry under a key as Redis has it now.
+    pub(super) async fn load_anew(&self, key: &StoreKey, now: UnixTime) -> Result<Option<Entry>, Error> {
+        self.read(key, now).await.map(|(entry, _)| entry)
+    }
+
+    /// The entry under a key as Redis has it, and whether it will say when that changes.
     async fn read(&self, key: &StoreKey, now: UnixTime) -> Result<(Option<Entry>, Arc<Tracking>), Error> {
         let Answer { value, tracking } = self.ask(&self.entry_key(key), Verb::Command("HGETALL"), &[]).await?;
         let entry = self.readable(record::read(&pairs(value)?))?;

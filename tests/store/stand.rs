@@ -41,7 +41,8 @@ impl Stand {
         let redis = Redis::start();
         let near_cache = Some(near_cache::Settings { max_bytes: 1 << 20 });
         let settings = Settings { near_cache, ..settings(one(redis.port()), "sgw") };
-        Self { store: store_of(settings), redis: Some(redis), is_quick: false }
+        let store = Store::Redis(store::Redis::new(settings, lifetimes(), None));
+        Self { store, redis: Some(redis), is_quick: false }
     }
 
     /// A part of its own of servers that stand already.
@@ -72,14 +73,6 @@ pub(crate) fn at_port(port: u16) -> Address {
     Address { host: "127.0.0.1".to_owned(), port }
 }
 
-pub(crate) fn store_at(servers: Servers, prefix: &str) -> Store {
-    store_of(settings(servers, prefix))
-}
-
-fn store_of(settings: Settings) -> Store {
-    Store::Redis(store::Redis::new(settings, lifetimes(), None))
-}
-
 pub(crate) fn settings(servers: Servers, prefix: &str) -> Settings {
     Settings {
         servers,
@@ -94,6 +87,10 @@ pub(crate) fn settings(servers: Servers, prefix: &str) -> Settings {
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(5),
     }
+}
+
+pub(crate) fn store_at(servers: Servers, prefix: &str) -> Store {
+    Store::Redis(store::Redis::new(settings(servers, prefix), lifetimes(), None))
 }
 
 pub(crate) fn lifetimes() -> Lifetimes {

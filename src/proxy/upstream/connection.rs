@@ -89,7 +89,7 @@ impl Connection {
 
     /// Reads more, behind what is there; zero bytes mean that the server has said all.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.input.is_empty() || self.input.len() == self.input.capacity() {
+        if self.input.is_empty() || self.input.capacity() - self.input.len() < LEAST / 8 {
             self.input.reserve(self.room);
         }
         let room = self.input.capacity() - self.input.len();
@@ -130,12 +130,15 @@ impl Connection {
     /// Whether an idle connection can be used: it is open, and nothing came that nobody asked for. The system is only asked
     /// where it has said that there is something to read.
     pub(super) fn is_quiet(&self) -> bool {
+        if !self.input.is_empty() {
+            return false;
+        }
         let mut byte = [0];
         let read = match &self.stream {
             Stream::Tcp(stream) => stream.try_read(&mut byte),
             Stream::Unix(stream) => stream.try_read(&mut byte),
         };
-        self.input.is_empty() && read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Gives back what a large body took: an idle connection keeps no more than a head needs, and nothing of what a request

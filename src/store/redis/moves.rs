@@ -28,7 +28,7 @@ impl Redis {
 
     async fn make(&self, step: Move, now: UnixTime) -> Result<Replaced, Error> {
         // Asked first because another mover may have been here: what it wrote under the new key must stand.
-        let as_expected = match (self.read(&step.old, now).await?.0, step.seen) {
+        let as_expected = match (self.load_anew(&step.old, now).await?, step.seen) {
             (Some(Entry::Live(session)), Some(version)) => session.version == version,
             (None, None) => true,
             _ => false,
