@@ -112,8 +112,11 @@ const DEFAULT_PATHS: [(&str, &str); 9] = [
     ("*", "/"),
 ];
 
+/// A name and a value, or why there is none.
+type Read = Result<(&'static str, &'static str), Ignored>;
+
 /// `5.6` Name and value; or why a browser ignores it all.
-const PAIRS: [(&str, Result<(&str, &str), Ignored>); 22] = [
+const PAIRS: [(&str, Read); 22] = [
     ("a=b", Ok(("a", "b"))),
     ("a=b; Path=/", Ok(("a", "b"))),
     (" a = b ", Ok(("a", "b"))),
@@ -211,7 +214,7 @@ const COOKIE_PATHS: [Exchange; 11] = [
     ("https://h.test/", &["a=1; Path=\"/\""], "https://h.test/", "a=1"),
 ];
 
-/// `5.4`, `5.6.5` to `5.6.7`, `5.7` Secure, prefixes, SameSite.
+/// `5.4`, `5.6.5` to `5.6.7`, `5.7` Secure, prefixes, `SameSite`.
 const PROMISES: [Exchange; 31] = [
     ("https://h.test/", &["a=1; Secure"], "https://h.test/", "a=1"),
     ("https://h.test/", &["a=1; Secure"], "http://h.test/", ""),
