@@ -62,7 +62,7 @@ impl Rule {
         let mut parts: Vec<Vec<u8>> = field.split(|byte| *byte == b';').map(<[u8]>::to_vec).collect();
         let mut flag = |name: &str, wanted: Option<bool>| match wanted {
             Some(true) if !parts.iter().skip(1).any(|part| is(part, name)) => {
-                parts.push([b" ", name.as_bytes()].concat())
+                parts.push([b" ", name.as_bytes()].concat());
             }
             Some(false) => remove(&mut parts, name),
             _ => {}
@@ -177,7 +177,7 @@ mod tests {
     proptest! {
         #[test]
         fn without_a_rule_every_byte_stays(lines in proptest::collection::vec("[ -~\u{e9}\t]{0,40}", 0..5)) {
-            let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
+            let lines: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
             prop_assert_eq!(pass(&Rules::default(), &lines), lines.clone());
             let nothing = Rules(vec![(Pattern::Around("".into(), "".into()), Rule::default())]);
             prop_assert_eq!(pass(&nothing, &lines), lines);
