@@ -9,6 +9,7 @@ use reader::Reading;
 
 pub use mistake::{Kind, Mistake, Mistakes};
 
+mod cookies;
 mod file;
 mod host;
 mod jar;

@@ -198,6 +198,7 @@ impl Proxy {
             let (status, lifetimes) = (answer.status(), self.sessions.lifetimes());
             jar.take(answer.headers(), visit.as_ref(), &jar::Exchanged { status, lifetimes, now }, &mut taken);
         }
+        upstream.cookies().apply(answer.headers());
         if let Some(visit) = visit {
             if !(taken.is_empty() && self.sessions.is_settled(&visit, now)) {
                 // Boxed: it is large, and most requests do without it.

@@ -430,6 +430,19 @@ fn a_jar_that_observes_changes_nothing_and_counts_every_cookie() {
 }
 
 #[test]
+fn rules_change_what_passes_to_the_browser_and_nothing_else() {
+    let rules = "jar = { mode = \"enforce\", capture = [\"session\"] }\n\
+        [upstream.app.cookies.\"debug_*\"]\nblock = true\n[upstream.app.cookies.plain]\n\
+        [upstream.app.cookies.\"*\"]\nsecure = true\nsame_site = \"strict\"\n";
+    let site = Site::build().upstream(rules).start();
+    let reply = set("session=1; Path=/").with("Set-Cookie", "debug_x=1").with("Set-Cookie", "plain=1; Priority=High");
+    let (_, answer) = site.visit(&site.guest(), get("/"), reply.with("Set-Cookie", "a=1; Priority=High; SameSite=Lax"));
+    let lines = answer.headers_all("Set-Cookie");
+    assert_eq!(lines[..2], ["plain=1; Priority=High", "a=1; Priority=High; SameSite=Strict; Secure"]);
+    assert!(lines[2].starts_with(COOKIE) && lines[2].contains("SameSite=Lax") && lines.len() == 3, "{lines:?}");
+}
+
+#[test]
 fn where_there_is_no_session_a_captured_cookie_is_nobody_s() {
     let routes = ["path = \"/\"\nupstream = \"app\"", "path = \"/static\"\nupstream = \"app\"\nsession = false"];
     let site = Site::build().upstream(APP).routes(&routes).start();

@@ -67,7 +67,7 @@ fn date(value: &Value<'_>) -> Result<UnixTime, Noted> {
 }
 
 /// A cookie's name, or the start of one and `*`.
-fn pattern(written: &str) -> Result<Pattern, Fault> {
+pub(super) fn pattern(written: &str) -> Result<Pattern, Fault> {
     let name = written.strip_suffix('*').unwrap_or(written);
     let good = |each: u8| each.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}*".contains(&each);
     if !name.is_empty() && name.bytes().all(good) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::proxy::route::{self, OnStoreFailure};
 use crate::proxy::upstream::{self, Server, Trust};
 
+use super::cookies;
 use super::host;
 use super::jar;
 use super::mistake::{Fault, Kind, Place};
@@ -47,11 +48,13 @@ fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<upstream::Se
     let keepalive = section.or("keepalive", Duration::from_mins(1), duration(MILLISECOND..=DAY));
     let max_idle = section.or("max_idle", 64, number(0..=65_536));
     let jar = section.section("jar", jar::read);
+    let cookies = section.named("cookies", cookies::rule);
     Ok(upstream::Settings {
         name: name?,
         servers: servers?.value,
         trust: trust?.value,
         jar: jar?,
+        cookies: cookies::rules(cookies?)?,
         connect_timeout: connect_timeout?.value,
         response_timeout: response_timeout?.value,
         body_timeout: body_timeout?.value,

@@ -18,7 +18,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::body::{self, RequestBody};
-use super::cookies::jar;
+use super::cookies::{jar, rules::Rules};
 use super::headers::{Names, is_idempotent};
 use crate::metrics::Counter;
 pub use answer::Malformed;
@@ -37,6 +37,8 @@ pub struct Settings {
     pub trust: Trust,
     /// Which of its cookies are kept in the session; none where it has no jar.
     pub jar: Option<jar::Settings>,
+    /// What is changed about its other cookies.
+    pub cookies: Rules,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
     /// How long the response head may take, from the moment the request is sent.
@@ -185,6 +187,11 @@ impl Upstream {
     /// Which of its cookies are kept in the session.
     pub fn jar(&self) -> Option<&jar::Settings> {
         self.settings.jar.as_ref()
+    }
+
+    /// What is changed about its cookies that pass to the browser.
+    pub fn cookies(&self) -> &Rules {
+        &self.settings.cookies
     }
 
     /// What is counted of its cookies.

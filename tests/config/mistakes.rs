@@ -296,6 +296,11 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
         Conflict,
         "upstream.app.jar.adopt_until",
     ),
+    ("[upstream.app]", "cookies.\"a b\" = {}", Malformed, "upstream.app.cookies.a b"),
+    ("[upstream.app]", "cookies.a.same_site = \"off\"", NotAChoice, "upstream.app.cookies.a.same_site"),
+    ("[upstream.app]", "cookies.a.path = \"/;x\"", Malformed, "upstream.app.cookies.a.path"),
+    ("[upstream.app]", "cookies.a.domain = \"a;b\"", Malformed, "upstream.app.cookies.a.domain"),
+    ("[upstream.app]", "cookies.a.rename = \"b\"", UnknownKey, "upstream.app.cookies.a.rename"),
     ("[upstream.app]", "jar = { mode = \"enforce\", capture = [] }", Conflict, "upstream.app.jar.mode"),
     ("[[route]]", "host = \"example.com:443\"", Malformed, "route[0].host"),
     ("[[route]]", "host = \"*\"", Malformed, "route[0].host"),
@@ -462,7 +467,7 @@ error: upstream.app.server: no such key
 10 | server = ["http://127.0.0.1:5000"]
    | ^^^^^^
    |
-   = note: expected servers, trust, connect_timeout, response_timeout, body_timeout, keepalive, max_idle or jar
+   = note: expected servers, trust, connect_timeout, response_timeout, body_timeout, keepalive, max_idle, jar or cookies
    = help: did you mean `servers`?
 
 gateway.toml: 5 mistakes"#;

@@ -77,7 +77,8 @@ impl Capture {
 }
 
 impl Pattern {
-    fn matches(&self, name: &[u8]) -> bool {
+    /// Whether a backend's cookie has such a name.
+    pub fn matches(&self, name: &[u8]) -> bool {
         match self {
             Self::Exact(exact) => name == exact.as_bytes(),
             Self::Around(start, end) => {
