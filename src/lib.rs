@@ -27,7 +27,7 @@
 //!    telemetry
 //! 3  proxy                    HTTP: the request's path; routes, header rules, cookies, upstreams, error → status
 //! 2  sessions                 open / commit / list / revoke: the only caller of a store
-//! 1  store                    contract, memory, redis
+//! 1  store                    contract, memory and its file, redis, near cache
 //! 0  session, metrics         plain values: ticket, keys, session, lifetime, change, jar. No I/O, no hyper, no clock
 //! ```
 //!

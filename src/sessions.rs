@@ -84,6 +84,8 @@ pub enum Standing {
     Dead,
     /// With the ticket of a session of which nothing is known, because the store could not be asked.
     Unknown(store::Error),
+    /// In a session as it was a while ago, for the store cannot be asked how it is now.
+    Stale(Arc<Session>, store::Error),
 }
 
 impl Visit {
@@ -94,7 +96,15 @@ impl Visit {
 
     /// The session, where there is one.
     pub fn session(&self) -> Option<&Session> {
-        if let Standing::Live(session) = &self.standing { Some(session) } else { None }
+        match &self.standing {
+            Standing::Live(session) | Standing::Stale(session, _) => Some(session),
+            Standing::New { .. } | Standing::Guest | Standing::Dead | Standing::Unknown(_) => None,
+        }
+    }
+
+    /// Whether the session may be another by now.
+    pub fn is_stale(&self) -> bool {
+        matches!(self.standing, Standing::Stale(..))
     }
 
     /// The version of the session, where there is one.
@@ -169,11 +179,15 @@ impl Sessions {
             Found::Dead => Ok(Visit::fresh(Standing::Dead, now)),
             Found::Nothing => Ok(Visit::fresh(Standing::New { expired: Some(key) }, now)),
             Found::Live { mut session, secret, key, moved } => {
+                // Both are upkeep: a store that has the session and takes no changes serves it all the same, and the next
+                // request tries again.
                 if !moved && let Some(old) = &session.renewed_from {
-                    self.store.settle(&key, old, now.after(lifetime::OLD_TICKET_AFTER_NEW)).await?;
+                    let _ = self.store.settle(&key, old, now.after(lifetime::OLD_TICKET_AFTER_NEW)).await;
                 }
-                if active && self.settings.lifetimes.touch_due(&session, now) {
-                    self.store.touch(&key, now).await?;
+                let is_touched = active
+                    && self.settings.lifetimes.touch_due(&session, now)
+                    && self.store.touch(&key, now).await.is_ok();
+                if is_touched {
                     Arc::make_mut(&mut session).last_seen = now;
                 }
                 let (id, standing) = (session.id, Standing::Live(session));
@@ -188,16 +202,30 @@ impl Sessions {
         Visit::fresh(Standing::Unknown(because), now)
     }
 
+    /// Where the bearer of a ticket stood a while ago, if that is still known: for who would rather have an old session than
+    /// none while the store cannot be asked. As with a stranger, the cookie stays, and whatever the response asks is refused.
+    pub fn open_old(&self, ticket: &Ticket, because: store::Error, now: UnixTime) -> Option<Visit> {
+        let key = ticket.secret.store_key();
+        let session = self.store.load_old(&key, now)?;
+        let (secret, id, standing) = (ticket.secret.clone(), session.id, Standing::Stale(session, because));
+        Some(Visit { standing, secret, key, id, opened_at: now, outdated: false })
+    }
+
     /// Whether the store can be asked, by asking it.
     pub async fn check(&self, now: UnixTime) -> Result<(), Error> {
-        self.store.load(&StoreKey::FIRST, now).await?;
+        self.store.load_anew(&StoreKey::FIRST, now).await?;
         Ok(())
     }
 
     /// Follows a secret to where its session is now.
     async fn find(&self, mut secret: Secret, mut key: StoreKey, step: Step, now: UnixTime) -> Result<Found, Error> {
         for renewals in 0..MOST_RENEWALS {
-            match self.store.load(&key, now).await? {
+            // A request may be shown what has just changed; what is decided on its answer's cookie may not rest on that.
+            let entry = match step {
+                Step::Open => self.store.load(&key, now).await?,
+                Step::Commit => self.store.load_anew(&key, now).await?,
+            };
+            match entry {
                 Some(Entry::Live(session)) => {
                     return Ok(Found::Live { session, secret, key, moved: renewals > 0 });
                 }

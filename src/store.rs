@@ -4,7 +4,9 @@
 //! session". Every operation on one key is one atomic step. The one step over two keys, [`Store::replace`], writes the
 //! new entry first and flips the old one only if nobody changed it meanwhile: it may be repeated, and loses nothing.
 
+pub mod file;
 pub mod memory;
+pub mod near_cache;
 pub mod record;
 pub mod redis;
 
@@ -18,8 +20,8 @@ pub use redis::Redis;
 /// Which store holds the sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settings {
-    /// This process's memory.
-    Memory(memory::Settings),
+    /// This process's memory, and the file that it is kept in, if it is.
+    Memory(memory::Settings, Option<file::Settings>),
     /// A Redis.
     Redis(redis::Settings),
 }
@@ -89,6 +91,9 @@ pub enum Outage {
     /// The user or the password is wrong, or may not do this.
     #[error("it does not let us in, or not do this")]
     Denied,
+    /// It has no database of the number that is configured.
+    #[error("it has no database of that number")]
+    NoDatabase,
     /// A part of it has no master at present.
     #[error("it has no master at present")]
     NoMaster,
@@ -165,11 +170,28 @@ impl Store {
         }
     }
 
-    /// The entry under a key as it stands at `now`.
+    /// The entry under a key as it stands at `now`. What another gateway has changed a moment ago may not be known here yet.
     pub async fn load(&self, key: &StoreKey, now: UnixTime) -> Result<Option<Entry>, Error> {
         match self {
             Self::Memory(memory) => Ok(memory.load(key, now)),
             Self::Redis(redis) => redis.load(key, now).await,
+        }
+    }
+
+    /// The same, whoever changed it and however short ago: for what depends on it and is not tried in one step with it.
+    pub async fn load_anew(&self, key: &StoreKey, now: UnixTime) -> Result<Option<Entry>, Error> {
+        match self {
+            Self::Memory(memory) => Ok(memory.load(key, now)),
+            Self::Redis(redis) => redis.load_anew(key, now).await,
+        }
+    }
+
+    /// The session under a key as it was when it was last read, for those who would rather have an old one than none while
+    /// the store cannot be asked. None where nothing is kept, or it is known to have changed since, or it is too old.
+    pub fn load_old(&self, key: &StoreKey, now: UnixTime) -> Option<Arc<Session>> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Redis(redis) => redis.load_old(key, now),
         }
     }
 
@@ -283,4 +305,13 @@ pub(crate) fn edited(session: &Session, edit: &Edit, max_data: usize) -> Result<
 
 fn check(data: &Data, limit: usize) -> Result<(), Error> {
     if data.len() > limit { Err(Error::DataOverLimit { size: data.len(), limit }) } else { Ok(()) }
+}
+
+/// What a session takes beside its user and data: its record, its slot in a map, its places in indexes.
+const SESSION_BYTES: usize = 288;
+
+/// What a session takes, near enough to bound them by.
+fn bytes(session: &Session) -> u64 {
+    let user = session.user.as_ref().map_or(0, |user| user.len());
+    (SESSION_BYTES + user + session.data.len() + session.jar.size()) as u64
 }

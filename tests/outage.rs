@@ -231,6 +231,18 @@ fn where_a_route_says_so_sessions_are_served_as_strangers_while_redis_is_down_an
 }
 
 #[test]
+fn a_guest_whose_ticket_waits_to_be_signed_anew_is_served_without_redis() {
+    let before = Site::build().keys(&[1]).start();
+    let mut stand = Stand::with(Redis::build(), Site::build().keys(&[2, 1]));
+    let guest = stand.site.browser();
+    guest.plant(COOKIE, &before.guest().sid().expect("a guest's ticket"));
+    stand.redis.kill();
+    assert!(!stand.serve(&guest, get("/look"), ok()).is_new());
+    stand.redis.restart();
+    eventually("the ticket is signed anew", || stand.site.visit(&guest, get("/look"), ok()).1.sid());
+}
+
+#[test]
 fn readiness_says_whether_redis_answers() {
     let mut stand = Stand::new(Redis::build());
     let ready = |target: &str| {
@@ -252,4 +264,23 @@ fn readiness_says_whether_redis_answers() {
     assert_eq!(ready("/livez").0, 200);
     stand.redis.restart();
     eventually("the gateway is ready again", || (stand.site.admin(get("/readyz")).status() == 200).then_some(()));
+}
+
+/// The backend has answered, and takes its logout for done: the client may be gone by then.
+#[test]
+fn a_logout_everywhere_is_carried_out_though_its_client_does_not_wait_for_it() {
+    let stand = Stand::new(Redis::build());
+    let others = [stand.site.login("alice"), stand.site.login("alice")];
+    stand.relay.suffer(Fault::Latency(TIMEOUT / 5));
+    let pending = stand.alice.send(post("/logout"));
+    let exchange = stand.site.backend.next();
+    let looks = || stand.redis.calls().get("zrange").copied().unwrap_or(0);
+    let before = looks();
+    exchange.reply(ok().session("End", "all"));
+    eventually("the gateway looks for her sessions", || (looks() > before).then_some(()));
+    drop(pending);
+    stand.relay.heal();
+    for browser in others.iter().chain([&stand.alice]) {
+        eventually("they are logged out", || stand.site.look(&browser.copy()).user().is_none().then_some(()));
+    }
 }

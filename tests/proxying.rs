@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::wire::chunk;
 use support::*;
@@ -244,6 +244,23 @@ fn an_absolute_target_names_the_host() {
     assert_eq!(exchange.header("Host"), Some("www.example.com"));
     exchange.reply(ok());
     assert_eq!(pending.answer().status(), 200);
+}
+
+/// `http://host?query` has no path, and neither has an HTTP/2 `:path` that begins with its query. A request line has one.
+#[test]
+fn a_target_without_a_path_asks_for_the_root() {
+    let site = Site::new();
+    let pending = site.browser().send_raw(b"GET http://localhost?a=b HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let exchange = site.backend.next();
+    assert_eq!(exchange.head.start, "GET /?a=b HTTP/1.1");
+    exchange.reply(ok());
+    assert_eq!(pending.answer().status(), 200);
+    let client = site.http2();
+    let pending = client.send("GET", "?a=b", &[]);
+    let exchange = site.backend.next();
+    assert_eq!(exchange.head.start, "GET /?a=b HTTP/1.1");
+    exchange.reply(ok());
+    assert_eq!(pending.answer().status, 200);
 }
 
 #[test]
@@ -577,6 +594,19 @@ fn http2_requests_are_http1_upstream() {
     assert!(answer.headers.get("connection").is_none() && answer.headers.get("keep-alive").is_none());
 }
 
+/// Clients that know a body's length in advance may still end an empty one in a frame of its own.
+#[test]
+fn an_empty_http2_body_may_end_after_its_head() {
+    let site = Site::new();
+    let client = site.http2();
+    let pending = client.send_with("POST", "/", &[("content-length", "0")], "", Some(&[]));
+    let mut exchange = site.backend.next();
+    assert_eq!(exchange.header("Content-Length"), Some("0"));
+    assert!(exchange.body().complete);
+    exchange.reply(ok());
+    assert_eq!(pending.answer().status, 200);
+}
+
 #[test]
 fn http2_requests_share_a_connection_without_waiting_for_each_other() {
     let site = Site::new();
@@ -671,6 +701,20 @@ fn an_upstream_that_is_silent_is_504() {
 }
 
 #[test]
+fn the_response_timeout_is_counted_once() {
+    let timeout = Duration::from_secs(1);
+    let site = Site::build().upstream("response_timeout = \"1s\"").start();
+    for request in [get("/"), post("/").body("short")] {
+        let began = Instant::now();
+        let pending = site.browser().send(request);
+        let held = site.backend.next();
+        assert_eq!(pending.answer().status(), 504);
+        assert!((timeout..timeout * 9 / 5).contains(&began.elapsed()), "{:?}", began.elapsed());
+        drop(held);
+    }
+}
+
+#[test]
 fn an_upstream_that_closes_without_an_answer_is_502() {
     let site = Site::new();
     let pending = site.browser().send(post("/"));
@@ -736,6 +780,7 @@ fn a_request_that_stalls_is_ended() {
     pending.write(b"hello");
     let mut exchange = site.backend.next();
     assert!(exchange.is_given_up());
+    assert_eq!(pending.next_answer().status(), 408);
     assert!(pending.is_closed());
 }
 
@@ -754,6 +799,54 @@ fn a_client_may_take_longer_than_the_response_timeout_to_send_its_body() {
     exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     exchange.keep();
     assert_eq!(pending.answer().status(), 200);
+}
+
+#[test]
+fn a_client_that_pauses_in_its_body_is_waited_for_as_bodies_are() {
+    let site = Site::build().upstream("response_timeout = \"200ms\"\nbody_timeout = \"10s\"").start();
+    let mut pending = site.browser().send(request("PUT", "/").with("Transfer-Encoding", "chunked"));
+    pending.write(&chunk(b"part"));
+    let mut exchange = site.backend.next();
+    exchange.until(b"part\r\n");
+    assert!(exchange.is_held_for(Duration::from_secs(1)), "no upstream is late that has not been asked yet");
+    pending.write(b"0\r\n\r\n");
+    exchange.until(b"0\r\n\r\n");
+    exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    exchange.keep();
+    assert_eq!(pending.answer().status(), 200);
+}
+
+#[test]
+fn an_answer_may_wait_for_the_rest_of_its_request() {
+    let site = Site::build().upstream("body_timeout = \"400ms\"").start();
+    let mut pending = site.browser().send(request("PUT", "/").with("Transfer-Encoding", "chunked"));
+    let mut exchange = site.backend.next();
+    exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+    assert_eq!(pending.head().status(), 200);
+    for _ in 0..8 {
+        pending.write(&chunk(b"part"));
+        exchange.until(b"part\r\n");
+        assert!(exchange.is_held_for(Duration::from_millis(200)), "1600 ms in all");
+    }
+    pending.write(b"0\r\n\r\n");
+    exchange.until(b"0\r\n\r\n");
+    exchange.write(b"done");
+    pending.until(b"done");
+}
+
+#[test]
+fn interim_answers_without_end_are_no_answer() {
+    let site = Site::build().upstream("response_timeout = \"300ms\"").start();
+    let pending = site.browser().send(get("/"));
+    let mut exchange = site.backend.next();
+    let flood = std::thread::spawn(move || {
+        let lines = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(8 * 1024);
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(5) && exchange.send(&lines) {}
+        began.elapsed()
+    });
+    assert_eq!(pending.answer().status(), 504);
+    assert!(flood.join().expect("the flood ends") < Duration::from_secs(4));
 }
 
 // ---- upstream connections
@@ -824,6 +917,32 @@ fn an_idle_connection_is_closed_after_its_time() {
     let pending = site.browser().send(get("/"));
     assert!(site.backend.next().closes_after(ok()));
     assert_eq!(pending.answer().status(), 200);
+}
+
+#[test]
+fn a_connection_that_any_line_closes_is_not_kept() {
+    let site = Site::new();
+    for reply in [
+        ok().with("Connection", "close").with("Connection", "keep-alive"),
+        ok().with("Connection", "keep-alive").with("Connection", "close"),
+    ] {
+        let pending = site.browser().send(get("/"));
+        assert!(site.backend.next().closes_after(reply));
+        assert_eq!(pending.answer().status(), 200);
+    }
+}
+
+/// What was announced may still come, and would be taken for the answer to the next request.
+#[test]
+fn a_connection_is_not_kept_after_a_204_that_announces_a_body() {
+    let site = Site::new();
+    for framing in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+        let pending = site.browser().send(get("/"));
+        let mut exchange = site.backend.next();
+        exchange.write(format!("HTTP/1.1 204 No Content\r\n{framing}\r\n\r\n").as_bytes());
+        assert!(exchange.is_given_up(), "{framing}");
+        assert_eq!(pending.answer().status(), 204);
+    }
 }
 
 #[test]
@@ -907,4 +1026,16 @@ fn a_stop_waits_for_nobody_longer_than_the_drain_timeout() {
     let stopping = site.stop();
     assert!(pending.is_closed());
     stopping.join().expect("it stops");
+}
+
+#[test]
+fn only_options_asks_about_the_server_as_a_whole() {
+    let site = Site::new();
+    assert_eq!(site.browser().send(get("*")).answer().status(), 400);
+    site.backend.saw_nothing();
+    let pending = site.browser().send(request("OPTIONS", "*"));
+    let exchange = site.backend.next();
+    assert_eq!((exchange.method(), exchange.target()), ("OPTIONS", "*"));
+    exchange.reply(ok());
+    assert_eq!(pending.answer().status(), 200);
 }

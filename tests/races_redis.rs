@@ -7,5 +7,5 @@ mod support;
 use support::{Redis, Setup, Site};
 
 fn build() -> Setup {
-    Site::build().gateways(2).redis(Redis::start(), "")
+    Site::build().gateways(2).redis(Redis::start(), "near_cache = false")
 }

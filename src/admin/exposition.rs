@@ -13,7 +13,7 @@ use crate::metrics::{BUCKETS, Connections, Counter};
 use crate::proxy::access::RouteCounters;
 use crate::proxy::cookies::jar::Observed;
 use crate::session::KeyRing;
-use crate::store::Store;
+use crate::store::{Store, file};
 use crate::{proxy, sessions};
 
 /// One worker's counters.
@@ -261,6 +261,7 @@ impl Sum {
         let mut family = counter(encoder, "requests_without_store", help)?;
         sample(&mut family, &[("outcome", "rejected")], self.sum(|worker| &worker.proxy.rejected))?;
         sample(&mut family, &[("outcome", "anonymous")], self.sum(|worker| &worker.proxy.served_anonymous))?;
+        sample(&mut family, &[("outcome", "stale")], self.sum(|worker| &worker.proxy.served_stale))?;
         match &self.store {
             Store::Memory(memory) => {
                 let stats = memory.stats();
@@ -268,6 +269,9 @@ impl Sum {
                 let help = "Entries stored: sessions, and tickets remembered as dead";
                 gauge(encoder, "store_entries", help, stats.entries as u64)?;
                 gauge(encoder, "store_bytes", "Bytes that sessions take, estimated", stats.bytes)?;
+                if let Some(stats) = memory.file_stats() {
+                    file(encoder, stats)?;
+                }
             }
             Store::Redis(redis) => {
                 let stats = redis.stats();
@@ -275,6 +279,13 @@ impl Sum {
                 single(encoder, "store_failures", "Questions to Redis that were not answered", stats.failures)?;
                 let help = "Records found in Redis that could not be read";
                 single(encoder, "store_unreadable", help, stats.unreadable)?;
+                if let Some(near) = stats.near_cache {
+                    single(encoder, "near_cache_hits", "Sessions found in the near cache", near.hits)?;
+                    single(encoder, "near_cache_misses", "Sessions asked for in Redis", near.misses)?;
+                    gauge(encoder, "near_cache_sessions", "Sessions in the near cache", near.sessions)?;
+                    let help = "Bytes that sessions in the near cache take, estimated";
+                    gauge(encoder, "near_cache_bytes", help, near.bytes)?;
+                }
             }
         }
         single(
@@ -288,6 +299,18 @@ impl Sum {
     fn sum(&self, field: impl Fn(&Worker) -> &Counter) -> u64 {
         self.workers.iter().map(|worker| field(worker).get()).sum()
     }
+}
+
+fn file(encoder: &mut DescriptorEncoder<'_>, stats: file::Stats) -> fmt::Result {
+    let help = "Entries that the session file does not have yet";
+    gauge(encoder, "store_file_waiting", help, stats.waiting as u64)?;
+    let help = "When the session file last had everything";
+    gauge(encoder, "store_file_synced_timestamp_seconds", help, stats.synced_at.0)?;
+    single(encoder, "store_file_records", "Entries written to the session file", stats.records)?;
+    single(encoder, "store_file_failures", "Times that the session file could not be written", stats.failures)?;
+    gauge(encoder, "store_file_bytes", "Bytes of entries in the session file", stats.bytes)?;
+    let help = "Entries of the session file that could not be read at start";
+    gauge(encoder, "store_file_unreadable", help, stats.unreadable)
 }
 
 fn counter<'a>(

@@ -112,10 +112,14 @@ fn host_and_port(authority: &str) -> Option<(&str, Option<&str>)> {
     Some((host, rest.strip_prefix(':')))
 }
 
-/// Reads every `[[route]]`; each names one of the upstreams.
-pub(super) fn routes(root: &mut Section<'_>, upstreams: &[&str]) -> Result<Vec<route::Settings>, Noted> {
+/// Reads every `[[route]]`; each names one of the upstreams. `stale` gets the places of those that want old sessions.
+pub(super) fn routes(
+    root: &mut Section<'_>,
+    upstreams: &[&str],
+    stale: &mut Vec<Place>,
+) -> Result<Vec<route::Settings>, Noted> {
     let mut seen = BTreeMap::new();
-    let routes = root.each("route", |section| route(section, upstreams, &mut seen))?;
+    let routes = root.each("route", |section| route(section, upstreams, &mut seen, stale))?;
     if routes.value.is_empty() {
         let place = Place { key: "route".to_owned(), span: None };
         return Err(root.note(&place, Fault::new(Kind::MissingKey, "missing", "[[route]], with its upstream")));
@@ -125,14 +129,24 @@ pub(super) fn routes(root: &mut Section<'_>, upstreams: &[&str]) -> Result<Vec<r
 
 type Seen = BTreeMap<(Option<String>, String), Place>;
 
-fn route(section: &mut Section<'_>, upstreams: &[&str], seen: &mut Seen) -> Result<route::Settings, Noted> {
+fn route(
+    section: &mut Section<'_>,
+    upstreams: &[&str],
+    seen: &mut Seen,
+    stale: &mut Vec<Place>,
+) -> Result<route::Settings, Noted> {
     let host = section.optional("host", text("a host name", host::pattern));
     let path = section.or("path", "/".to_owned(), text("a path", route_path));
     let upstream = section.required("upstream", "the name of an upstream", |value| upstream_index(value, upstreams));
     let session = section.or("session", true, flag);
     let passive = section.or("passive", false, flag);
-    let words = [("reject", OnStoreFailure::Reject), ("anonymous", OnStoreFailure::Anonymous)];
+    let words = [
+        ("reject", OnStoreFailure::Reject),
+        ("anonymous", OnStoreFailure::Anonymous),
+        ("stale", OnStoreFailure::Stale),
+    ];
     let on_store_failure = section.or("on_store_failure", OnStoreFailure::Reject, choice(&words));
+    stale.extend(on_store_failure.iter().filter(|at| at.value == OnStoreFailure::Stale).map(|at| at.place.clone()));
     let (host, path) = (host?.value, path?.value);
 
     if let Some(first) = seen.insert((host.clone(), path.clone()), section.place().clone()) {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::headers::ChangeError;
-use super::upstream;
+use super::{body, upstream};
 use crate::sessions;
 use crate::store;
 
@@ -15,7 +15,7 @@ pub enum Error {
     #[error("the request names no host, more than one, or something else")]
     Host,
     /// A path that servers read differently.
-    #[error("the path has a dot segment or a NUL")]
+    #[error("the path has a dot segment or a NUL, or is none")]
     Path,
     /// CONNECT, which asks for another kind of proxy, or TRACE, which would show the client what the upstream is told.
     #[error("the method is not for a proxy to pass on")]
@@ -89,6 +89,7 @@ impl Error {
                 upstream::Error::ConnectTimeout { .. } | upstream::Error::ResponseTimeout(_) => {
                     StatusCode::GATEWAY_TIMEOUT
                 }
+                upstream::Error::RequestBody(body::Error::Stalled(_)) => StatusCode::REQUEST_TIMEOUT,
                 upstream::Error::RequestBody(_) => StatusCode::BAD_REQUEST,
             },
         }

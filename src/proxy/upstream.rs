@@ -225,7 +225,10 @@ impl Upstream {
             } else if again && fresh == Fresh::No && sending.is_bodiless() && is_idempotent(method) {
                 fresh = Fresh::Yes;
             } else {
-                self.counters.failures.increment();
+                // What a client breaks off says nothing of the server.
+                if !matches!(error, Error::RequestBody(_)) {
+                    self.counters.failures.increment();
+                }
                 return Err(error);
             }
             sending.rewind();

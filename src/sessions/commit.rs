@@ -44,8 +44,8 @@ impl Sessions {
     }
 
     async fn try_commit(&self, visit: &Visit, change: &Change, answer: Answer, now: UnixTime) -> Result<Cookie, Error> {
-        if let Standing::Unknown(because) = visit.standing {
-            return Err(because.into());
+        if let Standing::Unknown(because) | Standing::Stale(_, because) = &visit.standing {
+            return Err((*because).into());
         }
         match change.end {
             Some(end @ (End::This | End::All)) => return self.end(visit, change, end, answer, now).await,
@@ -64,9 +64,9 @@ impl Sessions {
         };
         match after {
             After::Live { session, secret, key, cookie } => {
-                self.cookie(session, secret, key, cookie, answer, now).await
+                Ok(self.cookie(session, secret, key, cookie, answer, now).await)
             }
-            After::Nothing => self.keep(visit, answer, now).await,
+            After::Nothing => Ok(self.keep(visit, answer, now).await),
             After::Guest { secret } if self.settings.guest_cookie => Ok(self.guest_cookie(&secret, now)),
             After::Emptied | After::Guest { .. } => Ok(Cookie::Clear),
             After::Dropped => {
@@ -88,7 +88,7 @@ impl Sessions {
             _ if answer == Answer::Shared => Some(Cookie::Keep),
             Standing::Live(_) => self.is_settled(visit, now).then_some(Cookie::Keep),
             Standing::Guest => (!visit.outdated).then_some(Cookie::Keep),
-            Standing::Dead | Standing::Unknown(_) => Some(Cookie::Keep),
+            Standing::Dead | Standing::Unknown(_) | Standing::Stale(..) => Some(Cookie::Keep),
             Standing::New { expired: Some(_) } => None,
             Standing::New { expired: None } => {
                 let wanted = self.settings.guest_cookie && answer == Answer::Private && !self.is_late(visit, now);
@@ -99,33 +99,35 @@ impl Sessions {
 
     /// Nothing changes. The store is asked where a cookie would be set that can be told from no other: what was true when
     /// the request came may not be any more, and a late answer must not overwrite the cookie of a login that came in
-    /// between.
-    async fn keep(&self, visit: &Visit, answer: Answer, now: UnixTime) -> Result<Cookie, Error> {
+    /// between. A store that does not answer leaves the cookie as it is: nobody has asked for anything.
+    async fn keep(&self, visit: &Visit, answer: Answer, now: UnixTime) -> Cookie {
         if let Some(cookie) = self.keep_at_once(visit, answer, now) {
-            return Ok(cookie);
+            return cookie;
         }
         match &visit.standing {
-            Standing::Live(session) if visit.outdated => match self.store.load(&visit.key, now).await? {
-                Some(Entry::Live(session)) => Ok(self.session_cookie(&session, &visit.secret, now)),
-                Some(Entry::Renewed(_)) => {
+            Standing::Live(session) if visit.outdated => match self.store.load_anew(&visit.key, now).await {
+                Ok(Some(Entry::Live(session))) => self.session_cookie(&session, &visit.secret, now),
+                Ok(Some(Entry::Renewed(_))) => {
                     self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await
                 }
-                _ => Ok(Cookie::Keep),
+                _ => Cookie::Keep,
             },
             Standing::Live(session) => {
                 self.renew_if_due(Arc::clone(session), visit.secret.clone(), visit.key, Due::No, now).await
             }
-            _ if self.is_late(visit, now) => Ok(Cookie::Keep),
-            Standing::New { expired: Some(key) } => match self.store.load(key, now).await? {
-                Some(_) => Ok(Cookie::Keep),
-                None if self.settings.guest_cookie => Ok(self.guest_cookie(&visit.secret, now)),
-                None => Ok(Cookie::Clear),
+            _ if self.is_late(visit, now) => Cookie::Keep,
+            Standing::New { expired: Some(key) } => match self.store.load_anew(key, now).await {
+                Ok(None) if self.settings.guest_cookie => self.guest_cookie(&visit.secret, now),
+                Ok(None) => Cookie::Clear,
+                Ok(Some(_)) | Err(_) => Cookie::Keep,
             },
-            Standing::Guest => match self.store.load(&visit.key, now).await? {
-                Some(_) => Ok(Cookie::Keep),
-                None => Ok(self.guest_cookie(&visit.secret, now)),
+            Standing::Guest => match self.store.load_anew(&visit.key, now).await {
+                Ok(None) => self.guest_cookie(&visit.secret, now),
+                Ok(Some(_)) | Err(_) => Cookie::Keep,
             },
-            Standing::New { expired: None } | Standing::Dead | Standing::Unknown(_) => Ok(Cookie::Keep),
+            Standing::New { expired: None } | Standing::Dead | Standing::Unknown(_) | Standing::Stale(..) => {
+                Cookie::Keep
+            }
         }
     }
 
@@ -139,7 +141,7 @@ impl Sessions {
     async fn edit(&self, visit: &Visit, edit: &Edit, now: UnixTime) -> Result<After, Error> {
         let late = self.is_late(visit, now);
         let mut birth = match &visit.standing {
-            Standing::Dead | Standing::Unknown(_) => return Ok(After::Dropped),
+            Standing::Dead | Standing::Unknown(_) | Standing::Stale(..) => return Ok(After::Dropped),
             Standing::New { expired: Some(_) } if late => return Ok(After::Dropped),
             Standing::New { expired } => return self.bear(visit.secret.clone(), *expired, edit, now).await,
             // A first write joins a session that a parallel one has just given birth to.
@@ -231,11 +233,11 @@ impl Sessions {
             self.counters.dropped.increment();
         }
         match &visit.standing {
-            Standing::Dead | Standing::Unknown(_) => {
+            Standing::Dead | Standing::Unknown(_) | Standing::Stale(..) => {
                 self.counters.dropped.increment();
                 Ok(Cookie::Keep)
             }
-            Standing::New { .. } => self.keep(visit, answer, now).await,
+            Standing::New { .. } => Ok(self.keep(visit, answer, now).await),
             Standing::Guest | Standing::Live(_) => {
                 // The others first: if they cannot be ended, this one can try again.
                 if end == End::All {
@@ -276,7 +278,9 @@ impl Sessions {
     async fn end_others(&self, visit: &Visit, user: Option<&str>, now: UnixTime) -> Result<(), Error> {
         let here = match visit.standing {
             Standing::Live(_) => self.find(visit.secret.clone(), visit.key, Step::Commit, now).await?,
-            Standing::New { .. } | Standing::Guest | Standing::Dead | Standing::Unknown(_) => Found::Nothing,
+            Standing::New { .. } | Standing::Guest | Standing::Dead | Standing::Unknown(_) | Standing::Stale(..) => {
+                Found::Nothing
+            }
         };
         let (owner, this): (_, Option<PublicId>) = match here {
             Found::Live { session, .. } => (session.user.clone(), Some(session.id)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::privilege::MOST_TRIES;
-use super::{Error, Found, Sessions, Step};
+use super::{Found, Sessions, Step};
 use crate::session::{Entry, Kind, Secret, Session, StoreKey, Ticket, UnixTime};
 use crate::session::{entry::Renewed, lifetime, ticket::Signed};
 use crate::store::{Replace, Replaced};
@@ -58,13 +58,13 @@ impl Sessions {
         due: Due,
         answer: Answer,
         now: UnixTime,
-    ) -> Result<Cookie, Error> {
+    ) -> Cookie {
         let shared = answer == Answer::Shared;
         if !shared && self.settings.lifetimes.renewal_due(&session, now) {
             return self.renew_if_due(session, secret, key, due, now).await;
         }
         let wanted = due == Due::Now || (due == Due::WhenPrivate && !shared);
-        Ok(if wanted { self.session_cookie(&session, &secret, now) } else { Cookie::Keep })
+        if wanted { self.session_cookie(&session, &secret, now) } else { Cookie::Keep }
     }
 
     /// Periodic renewal. The new secret follows from the old one, so that parallel requests, here and in other gateways,
@@ -76,7 +76,7 @@ impl Sessions {
         key: StoreKey,
         due: Due,
         now: UnixTime,
-    ) -> Result<Cookie, Error> {
+    ) -> Cookie {
         for _ in 0..MOST_TRIES {
             let issued_at = session.issued_at;
             let next = self.ring.next_secret(&secret, issued_at);
@@ -90,23 +90,25 @@ impl Sessions {
             let leave = Entry::Renewed(Box::new(Renewed { to, issued_at, until: now.after(lifetime::OLD_TICKET) }));
             let cookie = self.session_cookie(&moved, &next, now);
             let step = Replace { old: &key, seen: Some(session.version), leave, new: &to, session: moved };
-            match self.store.replace(step, now).await? {
-                Replaced::Done => {
+            match self.store.replace(step, now).await {
+                Ok(Replaced::Done) => {
                     self.counters.renewed.increment();
-                    return Ok(cookie);
+                    return cookie;
                 }
-                Replaced::Changed => match self.find(secret.clone(), key, Step::Commit, now).await? {
-                    Found::Live { session, secret, moved: true, .. } => {
-                        return Ok(self.session_cookie(&session, &secret, now));
+                Ok(Replaced::Changed) => match self.find(secret.clone(), key, Step::Commit, now).await {
+                    Ok(Found::Live { session, secret, moved: true, .. }) => {
+                        return self.session_cookie(&session, &secret, now);
                     }
-                    Found::Live { session: changed, .. } => session = changed,
-                    Found::Dead | Found::Nothing => return Ok(Cookie::Keep),
+                    Ok(Found::Live { session: changed, .. }) => session = changed,
+                    Ok(Found::Dead | Found::Nothing) => return Cookie::Keep,
+                    Err(_) => break,
                 },
-                Replaced::Taken => break,
+                // Nobody has asked for it: a store that takes no changes costs nobody the answer.
+                Ok(Replaced::Taken) | Err(_) => break,
             }
         }
         // It can wait for the next request; what was to be stored is stored.
-        Ok(if due == Due::No { Cookie::Keep } else { self.session_cookie(&session, &secret, now) })
+        if due == Due::No { Cookie::Keep } else { self.session_cookie(&session, &secret, now) }
     }
 
     pub(super) fn session_cookie(&self, session: &Session, secret: &Secret, now: UnixTime) -> Cookie {

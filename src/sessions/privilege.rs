@@ -79,7 +79,11 @@ impl Sessions {
                 Left::Nothing => None,
             };
             if edit.keeps_something() {
-                return self.bear(secret, ticket, edit, now).await;
+                match self.bear(secret, ticket, edit, now).await? {
+                    // Another login has just left the ticket dead, which this one passes.
+                    After::Dropped if change.is_login => continue,
+                    after => return Ok(after),
+                }
             }
             match ticket {
                 Some(old) if self.store.bar(&old, self.tombstone(now), now).await? != Replaced::Done => {}
@@ -93,10 +97,10 @@ impl Sessions {
     /// What the visitor's ticket leads to now.
     async fn left(&self, visit: &Visit, now: UnixTime) -> Result<Left, Error> {
         let found = match &visit.standing {
-            Standing::Dead | Standing::Unknown(_) => return Ok(Left::Dead),
+            Standing::Dead | Standing::Unknown(_) | Standing::Stale(..) => return Ok(Left::Dead),
             Standing::New { expired: None } => return Ok(Left::Nothing),
             Standing::New { expired: Some(key) } => {
-                let free = self.store.load(key, now).await?.is_none();
+                let free = self.store.load_anew(key, now).await?.is_none();
                 return Ok(if free { Left::Ticket(*key) } else { Left::Dead });
             }
             Standing::Guest | Standing::Live(_) => {

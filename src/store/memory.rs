@@ -4,6 +4,7 @@
 //! held across an await would deadlock. Beside the map stand three small indexes (by user, by id, by idleness), which
 //! change under the same entry's lock, always through [`Memory::account`], and are leaves in the order of locks.
 
+mod filed;
 mod index;
 mod room;
 
@@ -14,8 +15,9 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::{Entry as Slot, OccupiedEntry};
 use foldhash::fast::RandomState;
 
-use super::{EditRules, Edited, Ended, Error, Replace, Replaced, edited};
+use super::{EditRules, Edited, Ended, Error, Replace, Replaced, bytes, edited};
 use crate::session::{Edit, Entry, Lifetimes, PublicId, Session, StoreKey, UnixTime};
+pub(super) use filed::{Filed, Recalled};
 use index::Indexes;
 use room::Room;
 
@@ -32,8 +34,6 @@ pub struct Settings {
 const SHARDS: usize = 1024;
 /// How many renewals in a row an index may be behind.
 const MOST_MOVES: usize = 8;
-/// What a session takes beside its user and data: its record, its slot in the map, its places in the indexes.
-const SESSION_BYTES: usize = 288;
 
 /// The store.
 #[derive(Debug)]
@@ -50,6 +50,8 @@ pub struct Memory {
     expired: AtomicU64,
     lifetimes: Lifetimes,
     settings: Settings,
+    /// What a file has to be told, where there is one.
+    filed: Option<Filed>,
 }
 
 /// How full it is, and what it did about it.
@@ -81,6 +83,7 @@ impl Memory {
             expired: AtomicU64::new(0),
             lifetimes,
             settings,
+            filed: None,
         }
     }
 
@@ -113,8 +116,10 @@ impl Memory {
         if let Some(mut entry) = self.map.get_mut(old)
             && let Entry::Renewed(renewed) = &mut *entry
             && renewed.to == *key
+            && until < renewed.until
         {
-            renewed.until = renewed.until.min(until);
+            self.note(old, Some(&Entry::Renewed(renewed.clone())), true);
+            renewed.until = until;
         }
     }
 
@@ -164,6 +169,7 @@ impl Memory {
                     self.put(Slot::Occupied(slot), Entry::Ended { until }, None);
                     return Ok(Edited::Emptied);
                 }
+                self.note(key, Some(slot.get()), !next.is_empty());
                 if next.is_empty() {
                     self.account(key, Some(&session), None);
                     slot.remove();
@@ -317,13 +323,23 @@ impl Memory {
             let before = Arc::clone(session);
             let mut next = Session::clone(session);
             change(&mut next);
+            if next == *before {
+                return;
+            }
             *session = Arc::new(next);
             self.account(key, Some(&before), Some(session));
+            self.note(key, Some(&Entry::Live(before)), true);
         }
     }
 
     /// Writes an entry; a session that comes where none was takes `room`.
     fn put(&self, slot: Slot<'_, StoreKey, Entry>, entry: Entry, room: Option<Room<'_>>) {
+        let before = if let Slot::Occupied(slot) = &slot { Some(slot.get()) } else { None };
+        self.note(slot.key(), before, true);
+        self.place(slot, entry, room);
+    }
+
+    fn place(&self, slot: Slot<'_, StoreKey, Entry>, entry: Entry, room: Option<Room<'_>>) {
         let key = *slot.key();
         let before = match &slot {
             Slot::Occupied(slot) => live(slot.get()).cloned(),
@@ -346,6 +362,7 @@ impl Memory {
 
     /// Removes an entry; says whether it was a session.
     fn vacate(&self, slot: OccupiedEntry<'_, StoreKey, Entry>) -> bool {
+        self.note(slot.key(), Some(slot.get()), false);
         let session = live(slot.get()).cloned();
         if session.is_some() {
             self.account(slot.key(), session.as_deref(), None);
@@ -369,10 +386,4 @@ impl Memory {
 
 fn live(entry: &Entry) -> Option<&Arc<Session>> {
     if let Entry::Live(session) = entry { Some(session) } else { None }
-}
-
-/// What a session takes, near enough to bound them by.
-fn bytes(session: &Session) -> u64 {
-    let user = session.user.as_ref().map_or(0, |user| user.len());
-    (SESSION_BYTES + user + session.data.len() + session.jar.size()) as u64
 }

@@ -21,6 +21,7 @@ mod script;
 mod sentinel;
 pub mod settings;
 mod shared;
+mod tracking;
 
 use std::sync::Arc;
 
@@ -28,35 +29,37 @@ use redis::Value;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::rustls::ClientConfig;
 
+use super::near_cache::{Found, Tracking};
 use super::record::{self, Flaw};
 use super::{EditRules, Edited, Ended, Error, Outage, Replaced};
 use crate::session::{Edit, Entry, Lifetimes, Patch, Session, StoreKey, UnixTime, entry::Renewed, jar};
-use connect::{Question, Verb};
+use connect::{Answer, Question, Verb};
 use reply::{INCOMPREHENSIBLE, Reply, pairs};
 use script::Script;
-use shared::{Shared, Way};
+use shared::{Loads, Shared, Way};
 
 pub use settings::{Address, Password, Servers, Settings};
-pub use shared::Stats;
+pub use shared::{NearStats, Stats};
 
 /// One worker's view of it, over a connection of its own.
 #[derive(Clone)]
 pub struct Redis {
     shared: Arc<Shared>,
     way: Way,
+    loads: Arc<Loads>,
 }
 
 impl Redis {
     /// A first view. Nothing is connected before something is asked. `tls` is for a server that is spoken to over TLS.
     pub fn new(settings: Settings, lifetimes: Lifetimes, tls: Option<Arc<ClientConfig>>) -> Self {
         let shared = Arc::new(Shared::new(settings, lifetimes, tls));
-        Self { way: Way::new(&shared), shared }
+        Self { way: Way::new(&shared), loads: shared.loads(), shared }
     }
 
     /// Another worker's view.
     #[must_use]
     pub fn for_worker(&self) -> Self {
-        Self { way: Way::new(&self.shared), shared: Arc::clone(&self.shared) }
+        Self { way: Way::new(&self.shared), loads: self.shared.loads(), shared: Arc::clone(&self.shared) }
     }
 
     /// How it has been doing.
@@ -65,20 +68,51 @@ impl Redis {
     }
 
     pub(super) async fn load(&self, key: &StoreKey, now: UnixTime) -> Result<Option<Entry>, Error> {
-        let fields = self.command("HGETALL", &self.entry_key(key), &[]).await?;
-        let entry = self.readable(record::read(&pairs(fields)?))?;
-        Ok(entry.and_then(|entry| entry.at(now, &self.shared.lifetimes)))
+        let Some(near) = &self.shared.near else { return self.load_anew(key, now).await };
+        let reading = match near.find(key, now) {
+            Found::Session(session) => {
+                self.loads.near.increment();
+                return Ok(Some(Entry::Live(session)));
+            }
+            Found::Nothing(reading) => reading,
+        };
+        self.loads.far.increment();
+        let (entry, tracking) = self.read(key, now).await?;
+        reading.done(entry.as_ref(), &tracking, now);
+        Ok(entry)
+    }
+
+    /// The session under a key as it was when it was last read, where that is not too long ago.
+    pub(super) fn load_old(&self, key: &StoreKey, now: UnixTime) -> Option<Arc<Session>> {
+        self.shared.near.as_ref()?.find_old(key, now)
+    }
+
+    pub(super) async fn load_anew(&self, key: &StoreKey, now: UnixTime) -> Result<Option<Entry>, Error> {
+        self.read(key, now).await.map(|(entry, _)| entry)
+    }
+
+    /// The entry under a key as Redis has it, and whether it will say when that changes.
+    async fn read(&self, key: &StoreKey, now: UnixTime) -> Result<(Option<Entry>, Arc<Tracking>), Error> {
+        let Answer { value, tracking } = self.ask(&self.entry_key(key), Verb::Command("HGETALL"), &[]).await?;
+        let entry = self.readable(record::read(&pairs(value)?))?;
+        Ok((entry.and_then(|entry| entry.at(now, &self.shared.lifetimes)), tracking))
     }
 
     pub(super) async fn touch(&self, key: &StoreKey, now: UnixTime) -> Result<(), Error> {
-        self.run(&self.shared.scripts.touch, key, now, &[]).await.map(drop)
+        // Where it fails, what is kept is as good as before.
+        self.run(&self.shared.scripts.touch, key, now, &[]).await?;
+        self.forget_kept(key);
+        Ok(())
     }
 
     pub(super) async fn settle(&self, key: &StoreKey, old: &StoreKey, until: UnixTime) -> Result<(), Error> {
         // The old ticket first: whoever is interrupted in between finds both still to be done.
         let (to, until, always) = (record::key(key), until.0.to_string(), UnixTime(0));
-        self.run(&self.shared.scripts.shorten, old, always, &[&to, until.as_bytes()]).await?;
-        self.run(&self.shared.scripts.settle, key, always, &[]).await.map(drop)
+        self.change(&self.shared.scripts.shorten, old, always, &[&to, until.as_bytes()]).await?;
+        // As with touching.
+        self.run(&self.shared.scripts.settle, key, always, &[]).await?;
+        self.forget_kept(key);
+        Ok(())
     }
 
     pub(super) async fn edit(
@@ -109,7 +143,7 @@ impl Redis {
         arguments.extend(sets.iter().chain(&removals).map(String::as_bytes));
         arguments.extend(cookies.iter().flat_map(|(field, verb, rest)| [&**field, verb.as_bytes(), rest]));
 
-        let mut reply = self.run(&self.shared.scripts.edit, key, now, &arguments).await?;
+        let mut reply = self.change(&self.shared.scripts.edit, key, now, &arguments).await?;
         let edited = match reply.word() {
             b"live" => Edited::Live(self.session(&mut reply)?),
             b"born" => Edited::Born(self.session(&mut reply)?),
@@ -146,7 +180,7 @@ impl Redis {
 
     pub(super) async fn bar(&self, key: &StoreKey, until: UnixTime, now: UnixTime) -> Result<Replaced, Error> {
         let leave = record::meta(&Entry::Superseded { until });
-        let reply = self.run(&self.shared.scripts.bar, key, now, &[leave.as_bytes()]).await?;
+        let reply = self.change(&self.shared.scripts.bar, key, now, &[leave.as_bytes()]).await?;
         match reply.word() {
             b"done" => Ok(Replaced::Done),
             b"changed" => Ok(Replaced::Changed),
@@ -157,7 +191,7 @@ impl Redis {
     pub(super) async fn end(&self, key: &StoreKey, mark: bool, until: UnixTime, now: UnixTime) -> Result<Ended, Error> {
         let leave = record::meta(&Entry::Ended { until });
         let mark: &[u8] = if mark { b"mark" } else { b"" };
-        let mut reply = self.run(&self.shared.scripts.end, key, now, &[leave.as_bytes(), mark]).await?;
+        let mut reply = self.change(&self.shared.scripts.end, key, now, &[leave.as_bytes(), mark]).await?;
         Ok(match reply.word() {
             b"session" => {
                 let session = self.session(&mut reply)?;
@@ -177,7 +211,7 @@ impl Redis {
         let (meta, fields) = (record::live(session), record::fields(session));
         let mut arguments = vec![over, meta.as_bytes()];
         arguments.extend(fields.iter().flat_map(|(field, value)| [&**field, &**value]));
-        self.run(&self.shared.scripts.create, key, now, &arguments).await
+        self.change(&self.shared.scripts.create, key, now, &arguments).await
     }
 
     /// Takes steps that belong together to their end, whether or not the request that wants them waits for it.
@@ -193,14 +227,34 @@ impl Redis {
     }
 
     /// The answer, if it comes in time.
-    async fn ask(&self, key: &str, verb: Verb<'_>, arguments: &[&[u8]]) -> Result<Value, Error> {
+    async fn ask(&self, key: &str, verb: Verb<'_>, arguments: &[&[u8]]) -> Result<Answer, Error> {
         let question = Question { key, verb, arguments, asking: false };
         let answer = self.way.ask(question, Instant::now() + self.shared.settings.timeout).await;
         answer.inspect_err(|error| self.shared.count(error))
     }
 
+    /// The near cache forgets an entry.
+    fn forget_kept(&self, key: &StoreKey) {
+        if let Some(near) = &self.shared.near {
+            near.forget(key);
+        }
+    }
+
+    /// Runs a script that changes an entry. Whatever becomes of it, and whether or not anybody waits for it, nobody here is
+    /// shown afterwards what was before.
+    async fn change(
+        &self,
+        script: &Script,
+        key: &StoreKey,
+        now: UnixTime,
+        arguments: &[&[u8]],
+    ) -> Result<Reply, Error> {
+        let _forget = self.shared.near.as_ref().map(|near| near.forget_later(key));
+        self.run(script, key, now, arguments).await
+    }
+
     async fn command(&self, name: &str, key: &str, arguments: &[&[u8]]) -> Result<Value, Error> {
-        self.ask(key, Verb::Command(name), arguments).await
+        self.ask(key, Verb::Command(name), arguments).await.map(|answer| answer.value)
     }
 
     /// Runs a script on an entry.
@@ -209,7 +263,7 @@ impl Redis {
         let mut all = vec![now.as_bytes(), self.shared.spans.as_bytes()];
         all.extend(arguments);
         let answer = self.ask(&key, Verb::Script(script), &all).await?;
-        let mut reply = Reply::new(answer)?;
+        let mut reply = Reply::new(answer.value)?;
         if reply.word() != b"unreadable" {
             return Ok(reply);
         }

@@ -31,14 +31,10 @@ impl Stand {
     pub(crate) fn with(redis: Options, setup: Setup) -> Self {
         let redis = redis.durable().start();
         let relay = Relay::to(redis.port());
-        let lines = format!("timeout = \"{}ms\"", TIMEOUT.as_millis());
+        let lines = format!("near_cache = false\ntimeout = \"{}ms\"", TIMEOUT.as_millis());
         let site = setup
-            .another_at("mirror", Mirror::start().server(), "trust = \"read\"")
-            .routes(&[
-                "path = \"/\"\nupstream = \"app\"",
-                "path = \"/open\"\nupstream = \"app\"\non_store_failure = \"anonymous\"",
-                "path = \"/mirror\"\nupstream = \"mirror\"",
-            ])
+            .mirror("")
+            .route("path = \"/open\"\nupstream = \"app\"\non_store_failure = \"anonymous\"")
             .redis_at(&redis.url_through(relay.port()), &lines)
             .start();
         let (alice, cart, guest) = (site.login("alice"), site.keep(r#"{"cart":["apple"]}"#), site.guest());

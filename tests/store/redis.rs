@@ -1,8 +1,10 @@
 //! What the Redis store promises besides: what stands in Redis, and what it makes of what others put there.
 
+use std::time::{Duration, Instant};
+
 use session_gateway::session::{Entry, PublicId, Session, StoreKey};
 use session_gateway::store::record::Flaw;
-use session_gateway::store::redis::{Address, Servers};
+use session_gateway::store::redis::{Address, Servers, Settings};
 use session_gateway::store::{Edited, Ended, Error, Outage, Replace, Replaced, Store};
 
 use super::stand::*;
@@ -122,6 +124,10 @@ fn nothing_is_stored_without_a_time_to_live() {
     let stand = Stand::redis();
     let server = stand.redis_server();
     block_on(async {
+        let left = |key: &StoreKey| server.command(&["TTL", &entry_key(key)]).integer();
+        let only_born = key();
+        born(&stand.worker(), &only_born, NOW).await;
+        assert!((86_400 + 50..=86_400 + 60).contains(&left(&only_born)), "{}", left(&only_born));
         let (store, guest, marked, barred, new, last) = (stand.worker(), key(), key(), key(), key(), key());
         born(&store, &guest, NOW).await;
         store.edit(&guest, &patch(r#"{"b":1}"#), NO_BIRTH, NOW).await.unwrap();
@@ -147,7 +153,6 @@ fn nothing_is_stored_without_a_time_to_live() {
             assert!(left > 0 && key.starts_with("sgw:"), "{key} lives for {left} ms");
         }
         // Longer than the session by what clocks may differ, and by no more than that.
-        let left = |key: &StoreKey| server.command(&["TTL", &entry_key(key)]).integer();
         assert!((86_400 + 50..=86_400 + 60).contains(&left(&guest)), "{}", left(&guest));
         assert!((1800 + 50..=1800 + 60).contains(&left(&new)), "{}", left(&new));
         assert!((60 + 50..=60 + 60).contains(&left(&marked)), "{}", left(&marked));
@@ -231,6 +236,65 @@ fn no_server_is_a_failure_and_never_no_session() {
     });
 }
 
+/// The first to wait learns that nothing comes; nobody waits after that, until it stirs again.
+#[test]
+fn a_server_that_stands_still_is_waited_for_once() {
+    let redis = Redis::start();
+    block_on(async {
+        let patience = Duration::from_millis(200);
+        let (store, fresh) = (impatient(redis.port(), patience), impatient(redis.port(), patience));
+        let key = key();
+        born(&store, &key, NOW).await;
+        redis.freeze();
+        for (store, outage) in [(&store, Outage::TimedOut), (&fresh, Outage::Unreachable)] {
+            let began = Instant::now();
+            assert_eq!(store.load(&key, NOW).await.map(drop), Err(Error::Unavailable(outage)));
+            assert!(began.elapsed() >= patience);
+            let began = Instant::now();
+            for _ in 0..100 {
+                assert_eq!(store.load(&key, NOW).await.map(drop), Err(Error::Unavailable(Outage::Down)));
+            }
+            assert!(began.elapsed() < patience, "they wait: {:?}", began.elapsed());
+        }
+        redis.thaw();
+        for store in [&store, &fresh] {
+            until_it_answers(store, &key).await;
+        }
+    });
+}
+
+#[test]
+fn whoever_waits_on_a_connection_that_is_given_up_still_gets_an_answer() {
+    let redis = Redis::start();
+    block_on(async {
+        let store = impatient(redis.port(), Duration::from_millis(400));
+        let key = key();
+        born(&store, &key, NOW).await;
+        redis.freeze();
+        let mut early = std::pin::pin!(store.load(&key, NOW));
+        assert!(tokio::time::timeout(Duration::from_millis(200), &mut early).await.is_err());
+        let mut late = std::pin::pin!(store.load(&key, NOW));
+        // The first gives up, which is the end of the connection for whoever comes now.
+        let (early, none) = tokio::join!(early, tokio::time::timeout(Duration::from_millis(210), &mut late));
+        assert_eq!((early.map(drop), none.is_err()), (Err(Error::Unavailable(Outage::TimedOut)), true));
+        redis.thaw();
+        assert!(matches!(late.await, Ok(Some(Entry::Live(_)))));
+    });
+}
+
+fn impatient(port: u16, timeout: Duration) -> Store {
+    let settings = Settings { timeout, ..settings(one(port), "sgw") };
+    Store::Redis(session_gateway::store::Redis::new(settings, lifetimes(), None))
+}
+
+async fn until_it_answers(store: &Store, key: &StoreKey) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while store.load(key, NOW).await.is_err() {
+        assert!(Instant::now() < deadline, "it should be back by now");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[test]
 fn a_lost_connection_is_made_again() {
     let stand = Stand::redis();
@@ -239,11 +303,7 @@ fn a_lost_connection_is_made_again() {
         born(&store, &key, NOW).await;
         for _ in 0..3 {
             stand.redis_server().command(&["CLIENT", "KILL", "TYPE", "normal"]);
-            let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
-            while store.load(&key, NOW).await.is_err() {
-                assert!(tokio::time::Instant::now() < deadline, "it should be back by now");
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
+            until_it_answers(&store, &key).await;
         }
         assert!(stats(&store).connects > 1);
     });

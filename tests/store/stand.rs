@@ -5,7 +5,7 @@ use std::time::Duration;
 use session_gateway::session::lifetime::Limits;
 use session_gateway::session::{Edit, Entry, Lifetimes, Patch, Secret, Session, StoreKey, UnixTime};
 use session_gateway::store::redis::{Address, Servers, Settings};
-use session_gateway::store::{self, EditRules, Edited, Memory, Store, memory};
+use session_gateway::store::{self, EditRules, Edited, Memory, Store, memory, near_cache};
 
 use super::support::Redis;
 
@@ -36,6 +36,15 @@ impl Stand {
         Self { store: store_at(one(redis.port()), "sgw"), redis: Some(redis), is_quick: false }
     }
 
+    /// A Redis behind a near cache that all workers share.
+    pub(crate) fn near_cache() -> Self {
+        let redis = Redis::start();
+        let near_cache = Some(near_cache::Settings { max_bytes: 1 << 20, max_stale: Duration::from_mins(5) });
+        let settings = Settings { near_cache, ..settings(one(redis.port()), "sgw") };
+        let store = Store::Redis(store::Redis::new(settings, lifetimes(), None));
+        Self { store, redis: Some(redis), is_quick: false }
+    }
+
     /// A part of its own of servers that stand already.
     pub(crate) fn among(servers: &Servers, prefix: &str) -> Self {
         Self { store: store_at(servers.clone(), prefix), redis: None, is_quick: false }
@@ -64,8 +73,8 @@ pub(crate) fn at_port(port: u16) -> Address {
     Address { host: "127.0.0.1".to_owned(), port }
 }
 
-pub(crate) fn store_at(servers: Servers, prefix: &str) -> Store {
-    let settings = Settings {
+pub(crate) fn settings(servers: Servers, prefix: &str) -> Settings {
+    Settings {
         servers,
         tls: false,
         ca: None,
@@ -73,11 +82,15 @@ pub(crate) fn store_at(servers: Servers, prefix: &str) -> Store {
         password: None,
         database: 0,
         key_prefix: prefix.to_owned(),
+        near_cache: None,
         // Many servers run at once here, on few cores.
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(5),
-    };
-    Store::Redis(store::Redis::new(settings, lifetimes(), None))
+    }
+}
+
+pub(crate) fn store_at(servers: Servers, prefix: &str) -> Store {
+    Store::Redis(store::Redis::new(settings(servers, prefix), lifetimes(), None))
 }
 
 pub(crate) fn lifetimes() -> Lifetimes {

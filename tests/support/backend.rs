@@ -188,6 +188,11 @@ impl Exchange {
         self.connection.wire.send(bytes);
     }
 
+    /// Writes `bytes` as they are; whether the gateway took them.
+    pub fn send(&mut self, bytes: &[u8]) -> bool {
+        self.connection.wire.send(bytes)
+    }
+
     /// Writes zeros until `total` are gone or the gateway takes no more; how many were taken.
     pub fn pour(&mut self, total: usize) -> usize {
         self.connection.wire.pour(total)

@@ -21,6 +21,8 @@ pub enum Fault {
     Silence,
     /// Requests pass, and replies wait for the end of the fault. Those of a connection then come in one packet.
     HeldReplies,
+    /// A client that asks to be told of changes is told that it will be, and never is.
+    Untold,
     /// A connection ends after so many bytes of replies, counted from now on or from its beginning.
     CutAfter(usize),
     /// Connections are accepted and end at once.
@@ -227,6 +229,9 @@ impl Shared {
             }
             let fault = state.fault;
             drop(state);
+            if fault == Fault::Untold && direction == Direction::Request {
+                bytes = replaced(&bytes, b"TRACKING\r\n$2\r\nON", b"TRACKING\r\n$3\r\nOFF");
+            }
             let mut bytes = bytes.as_slice();
             let mut cut = false;
             match fault {
@@ -242,6 +247,14 @@ impl Shared {
                 return;
             }
         }
+    }
+}
+
+/// The same with `new` in the place of `old`, where that is in it.
+fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    match bytes.windows(old.len()).position(|part| part == old) {
+        Some(at) => [&bytes[..at], new, &bytes[at + old.len()..]].concat(),
+        None => bytes.to_vec(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::backend::Backend;
+use super::mirror::Mirror;
 use super::redis::Redis;
 use super::site::{COOKIE, Site};
 
@@ -137,9 +138,23 @@ impl Setup {
         self
     }
 
+    /// With a mirror that answers requests below `/mirror`: for those of which it is not sure that they are served. What
+    /// is sent elsewhere still goes to the site's backend. `lines` are added to both routes.
+    pub fn mirror(self, lines: &str) -> Self {
+        let route = |path: &str, upstream: &str| format!("path = \"{path}\"\nupstream = \"{upstream}\"\n{lines}");
+        let (app, mirror) = (route("/", "app"), route("/mirror", "mirror"));
+        self.another_at("mirror", Mirror::start().server(), "trust = \"full\"").routes(&[&app, &mirror])
+    }
+
     /// The routes, instead of one that sends everything to the site's backend.
     pub fn routes(mut self, routes: &[&str]) -> Self {
         self.routes = Some(routes.iter().fold(String::new(), |all, route| all + "[[route]]\n" + route + "\n"));
+        self
+    }
+
+    /// One more route, where there are any.
+    pub fn route(mut self, lines: &str) -> Self {
+        self.routes.as_mut().expect("routes of the test's own").extend(["[[route]]\n", lines, "\n"]);
         self
     }
 

@@ -64,6 +64,9 @@ pub(super) fn speaks_of_the_client(name: &str) -> bool {
 #[derive(Debug, Default)]
 pub struct ConnectionOptions<'a>(Vec<&'a [u8]>);
 
+/// More than anybody names. Further names are not read: what was to be removed for them passes on as any header might.
+const MOST_OPTIONS: usize = 64;
+
 impl<'a> ConnectionOptions<'a> {
     /// Takes in one `Connection` line.
     pub fn read(&mut self, line: &'a [u8]) {
@@ -79,7 +82,7 @@ impl<'a> ConnectionOptions<'a> {
             b"content-length",
         ];
         for name in line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            if !KNOWN.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+            if self.0.len() < MOST_OPTIONS && !KNOWN.iter().any(|known| name.eq_ignore_ascii_case(known)) {
                 self.0.push(name);
             }
         }

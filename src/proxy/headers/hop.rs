@@ -1,13 +1,10 @@
 //! What a proxy adds to a message, and what trailers may not bring.
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, HeaderValue, SET_COOKIE, TRANSFER_ENCODING,
-    UPGRADE, VIA,
-};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue, SET_COOKIE, VIA};
 use http::{HeaderMap, Version};
 
 use super::Names;
-use super::field::speaks_of_the_client;
+use super::field::Field;
 use super::names::remove_where;
 
 /// A message with a transfer coding other than chunked, which a proxy cannot pass on: nobody said that the next
@@ -18,9 +15,8 @@ pub struct ForeignCoding;
 /// Removes from trailers what must not come in them (RFC 9110 section 6.5.1): a recipient that merges them into the header
 /// would take them for what this gateway says, or for framing.
 pub fn strip_trailers(trailers: &mut HeaderMap, names: &Names) {
-    const NEVER: [HeaderName; 8] =
-        [AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE, TRANSFER_ENCODING, UPGRADE];
-    remove_where(trailers, |name| names.cover(name) || NEVER.contains(name) || speaks_of_the_client(name.as_str()));
+    let never = |name: &HeaderName| *name == AUTHORIZATION || *name == SET_COOKIE;
+    remove_where(trailers, |name| Field::of(name, names) != Field::EndToEnd || never(name));
 }
 
 /// RFC 9110 section 7.6.3: the version of the message as it was received.

@@ -23,8 +23,8 @@ const USUAL: usize = 1024;
 pub struct Outgoing<'a> {
     bytes: Vec<u8>,
     cookies: Cookies<'a>,
-    /// The client's `Content-Length`, which holds where the request has no body.
-    length: Option<&'a HeaderValue>,
+    /// Whether the client has said how long the body is, though it may have none.
+    has_length: bool,
     /// How many headers were removed because a backend could take them for session headers.
     pub spoofed: u64,
 }
@@ -48,11 +48,16 @@ impl<'a> Outgoing<'a> {
         let mut bytes = Vec::with_capacity(USUAL);
         bytes.extend_from_slice(head.method.as_str().as_bytes());
         bytes.push(b' ');
-        bytes.extend_from_slice(head.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        // `http://host?query` is one without a path; for origin form it has one.
+        if target.starts_with('?') {
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(target.as_bytes());
         bytes.extend_from_slice(b" HTTP/1.1\r\nhost: ");
         bytes.extend_from_slice(host);
         bytes.extend_from_slice(b"\r\n");
-        let mut this = Self { bytes, cookies: Cookies::default(), length: None, spoofed: 0 };
+        let mut this = Self { bytes, cookies: Cookies::default(), has_length: false, spoofed: 0 };
         let options = options(head);
         let mut coded = false;
         for (name, value) in &head.headers {
@@ -65,7 +70,7 @@ impl<'a> Outgoing<'a> {
                 // understands it (RFC 9112 section 6.1).
                 Field::TransferEncoding if coded || !is_chunked(value) => return Err(ForeignCoding),
                 Field::TransferEncoding => coded = true,
-                Field::ContentLength => this.length = Some(value),
+                Field::ContentLength => this.has_length = true,
                 Field::Session => this.spoofed += 1,
                 Field::Host | Field::Connection | Field::OfTheConnection | Field::Expect | Field::OfTheClient => {}
             }
@@ -129,6 +134,9 @@ impl<'a> Outgoing<'a> {
             push_line(bytes, names.new.as_str(), b"true");
         }
         let Some(session) = visit.session() else { return };
+        if visit.is_stale() {
+            push_line(bytes, names.stale.as_str(), b"true");
+        }
         let user = session.user.as_deref().map(str::as_bytes).filter(|user| is_value(user));
         if let Some(user) = user {
             push_line(bytes, names.user.as_str(), user);
@@ -159,11 +167,11 @@ impl<'a> Outgoing<'a> {
     /// Says how long the body is, as this gateway read it, and ends the head.
     pub fn frame(mut self, length: Length) -> Vec<u8> {
         let bytes = &mut self.bytes;
-        match (length, self.length) {
-            (Length::Empty, Some(length)) => push_line(bytes, "content-length", length.as_bytes()),
-            (Length::Empty, None) => {}
-            (Length::Known(length), _) => push_number(bytes, "content-length", length),
-            (Length::Unknown, _) => push_line(bytes, "transfer-encoding", b"chunked"),
+        match length {
+            Length::Empty if self.has_length => push_line(bytes, "content-length", b"0"),
+            Length::Empty => {}
+            Length::Known(length) => push_number(bytes, "content-length", length),
+            Length::Unknown => push_line(bytes, "transfer-encoding", b"chunked"),
         }
         bytes.extend_from_slice(b"\r\n");
         self.bytes
@@ -262,8 +270,8 @@ mod tests {
 
     #[test]
     fn a_client_cannot_name_its_framing_or_host_as_hop_by_hop() {
-        let (text, _) = written(&[("connection", "host, content-length"), ("content-length", "3")]).unwrap();
-        assert_eq!(text, "GET /a?b HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\n");
+        let (text, _) = written(&[("connection", "host, content-length"), ("content-length", "0")]).unwrap();
+        assert_eq!(text, "GET /a?b HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
     }
 
     #[test]

@@ -109,7 +109,7 @@ fn head(
     let mut headers = HeaderMap::with_capacity(places.len() + 3);
     let mut session = HeaderMap::new();
     let (mut options, mut length) = (ConnectionOptions::default(), None);
-    let (mut coded, mut keeps) = (false, version == Version::HTTP_11);
+    let (mut coded, mut closes, mut stays) = (false, false, version == Version::HTTP_11);
     for place in places {
         let text = &bytes[place.value.0..place.value.1];
         let malformed = |_| Malformed::Head(httparse::Error::HeaderName);
@@ -118,7 +118,9 @@ fn head(
         match field {
             Field::Connection => {
                 options.read(text);
-                keeps = stays_open(text, keeps);
+                // Whichever line says so, and whatever another says (RFC 9112 section 9.3).
+                closes |= names_option(text, b"close");
+                stays |= names_option(text, b"keep-alive");
             }
             Field::TransferEncoding if coded || version != Version::HTTP_11 || !is_chunked(text) => {
                 return Err(Malformed::Coding);
@@ -144,15 +146,18 @@ fn head(
     // A length beside a transfer coding is void, and whoever sends both is not to be relied on (RFC 9112 section 6.3).
     if coded && length.is_some() {
         headers.remove(CONTENT_LENGTH);
-        keeps = false;
+        closes = true;
     }
+    // It has no body and may announce none (RFC 9110 section 8.6, RFC 9112 section 6.1); one that does may send it all the
+    // same, later, and it must not be read as the next answer.
+    closes |= status == StatusCode::NO_CONTENT && (coded || length.is_some_and(|length| length > 0));
     let framing = match length {
         _ if to_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => Framing::Ended,
         _ if coded => Framing::chunked(),
         Some(length) => Framing::length(length),
         None => Framing::UntilClosed,
     };
-    keeps &= framing != Framing::UntilClosed;
+    let keeps = stays && !closes && framing != Framing::UntilClosed;
     Ok(Head { status, headers, session, framing, keeps })
 }
 
@@ -169,10 +174,9 @@ fn agreed(before: Option<u64>, text: &[u8]) -> Result<u64, Malformed> {
     length.filter(|length| before.is_none_or(|before| before == *length)).ok_or(Malformed::Length)
 }
 
-/// Whether the connection stays open, as a `Connection` line has it (RFC 9112 section 9.3).
-fn stays_open(line: &[u8], before: bool) -> bool {
-    let has = |option: &[u8]| line.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(option));
-    !has(b"close") && (before || has(b"keep-alive"))
+/// Whether a `Connection` line has this option.
+fn names_option(line: &[u8], option: &[u8]) -> bool {
+    line.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(option))
 }
 
 fn is_chunked(coding: &[u8]) -> bool {

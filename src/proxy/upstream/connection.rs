@@ -51,7 +51,18 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    pub(super) fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
@@ -78,7 +89,7 @@ impl Connection {
 
     /// Reads more, behind what is there; zero bytes mean that the server has said all.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.input.is_empty() || self.input.len() == self.input.capacity() {
+        if self.input.is_empty() || self.input.capacity() - self.input.len() < LEAST / 8 {
             self.input.reserve(self.room);
         }
         let room = self.input.capacity() - self.input.len();
@@ -119,16 +130,21 @@ impl Connection {
     /// Whether an idle connection can be used: it is open, and nothing came that nobody asked for. The system is only asked
     /// where it has said that there is something to read.
     pub(super) fn is_quiet(&self) -> bool {
+        if !self.input.is_empty() {
+            return false;
+        }
         let mut byte = [0];
         let read = match &self.stream {
             Stream::Tcp(stream) => stream.try_read(&mut byte),
             Stream::Unix(stream) => stream.try_read(&mut byte),
         };
-        self.input.is_empty() && read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Gives back what a large body took: an idle connection keeps no more than a head needs.
+    /// Gives back what a large body took: an idle connection keeps no more than a head needs, and nothing of what a request
+    /// said.
     pub(super) fn rest(&mut self) {
+        self.sending = Sending::default();
         if self.input.capacity() > LEAST {
             self.input = BytesMut::new();
         }

@@ -90,6 +90,9 @@ impl Framing {
                 Self::UntilClosed if input.is_empty() => return Ok(None),
                 Self::UntilClosed => return Ok(Some(Frame::data(input.split().freeze()))),
                 Self::Chunked(Chunk::Size) => match httparse::parse_chunk_size(input) {
+                    Ok(httparse::Status::Complete((line, _))) if !is_size(&input[..line]) => {
+                        return Err(BodyError::Chunk);
+                    }
                     Ok(httparse::Status::Complete((line, size))) => {
                         input.advance(line);
                         *self = Self::Chunked(if size == 0 { Chunk::Trailers } else { Chunk::Data(size) });
@@ -113,6 +116,12 @@ impl Framing {
             }
         }
     }
+}
+
+/// Whether a line is as strict as it must be, which httparse does not see to: it begins with a digit, and an LF within an
+/// extension, which ends the line for some and not for others, is no part of it (RFC 9112 section 7.1.1).
+fn is_size(line: &[u8]) -> bool {
+    line.first().is_some_and(u8::is_ascii_hexdigit) && memchr::memchr2(b'\r', b'\n', line) == Some(line.len() - 2)
 }
 
 fn piece(left: &mut u64, input: &mut BytesMut) -> Option<Bytes> {
@@ -156,7 +165,8 @@ pub struct Incoming {
     /// None once the body has ended, well or not.
     lease: Option<Lease>,
     timeout: Duration,
-    /// Whether the timer runs, and whether anything came since it was set. It is set anew when it fires, not for every piece.
+    /// Whether the timer runs, and whether anything came, or went, since it was set. It is set anew when it fires, not for
+    /// every piece.
     timing: bool,
     moved: bool,
     /// Why it ended early, until that is told.
@@ -212,12 +222,16 @@ impl Incoming {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(lease) = &mut self.lease else { return Poll::Ready(None) };
         let connection = &mut *lease.connection;
-        if !connection.sending.is_whole()
-            && let Poll::Ready(Err(_)) = connection.poll_send(cx)
-        {
-            // A server that has its answer out may refuse the rest, and a client may break off.
-            connection.head.keeps = false;
-            connection.sending = Sending::default();
+        if !connection.sending.is_whole() {
+            let before = connection.sending.pieces();
+            let sent = connection.poll_send(cx);
+            // An answer may wait for what it answers.
+            self.moved |= connection.sending.pieces() != before;
+            if let Poll::Ready(Err(_)) = sent {
+                // A server that has its answer out may refuse the rest, and a client may break off.
+                connection.head.keeps = false;
+                connection.sending = Sending::default();
+            }
         }
         loop {
             if let Some(mut frame) = connection.head.framing.next(&mut connection.input)? {

@@ -2,10 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::connection::Connection;
@@ -88,11 +90,12 @@ pub(super) struct Failed {
 
 impl Lease {
     /// Sends the connection's request, and waits for the head of its answer, which may come before all of the request is
-    /// sent. The time it may take begins anew while the request's body is still on its way.
+    /// sent. The time it may take begins anew while the request's body is still on its way; a body that stands still has a
+    /// timeout of its own.
     pub(super) async fn exchange(&mut self, to_head: bool, timeout: Duration) -> Result<(), Failed> {
         let Self { connection, pool, .. } = self;
         connection.timer.as_mut().reset(Instant::now() + timeout);
-        let (mut before, mut refused, mut unanswered) = (0, None, true);
+        let (mut before, mut refused, mut unanswered) = (None, None, true);
         poll_fn(|cx| {
             if refused.is_none() && !connection.sending.is_whole() {
                 match connection.poll_send(cx) {
@@ -120,12 +123,14 @@ impl Lease {
                     }
                 }
             }
+            let before = before.get_or_insert(connection.sending.pieces());
             loop {
-                ready!(connection.timer.as_mut().poll(cx));
-                if connection.sending.pieces() == before {
+                // Not for want of budget: a server that never stops sending interim answers uses all of it each time.
+                ready!(pin!(unconstrained(connection.timer.as_mut())).poll(cx));
+                if connection.sending.pieces() == *before && !connection.sending.waits_for_the_client() {
                     return failed(Error::ResponseTimeout(timeout));
                 }
-                before = connection.sending.pieces();
+                *before = connection.sending.pieces();
                 connection.timer.as_mut().reset(Instant::now() + timeout);
             }
         })

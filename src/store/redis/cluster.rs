@@ -12,7 +12,7 @@ use std::time::Duration;
 use redis::{Value, cmd};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::connect::Question;
+use super::connect::{Answer, Question};
 use super::failure::Failure;
 use super::link::{Link, Target};
 use super::settings::Address;
@@ -56,7 +56,7 @@ impl Cluster {
     }
 
     /// The answer of whichever server the key belongs to, if it comes in time.
-    pub(super) async fn ask(self: &Arc<Self>, question: Question<'_>, deadline: Instant) -> Result<Value, Failure> {
+    pub(super) async fn ask(self: &Arc<Self>, question: Question<'_>, deadline: Instant) -> Result<Answer, Failure> {
         let owner = self.owner(slot(question.key.as_bytes()));
         let mut others = self.seeds.iter().filter(|_| owner.is_none());
         let mut at = match &owner {
@@ -65,6 +65,10 @@ impl Cluster {
         };
         let mut question = question;
         for _ in 0..MOST_REDIRECTS.max(self.seeds.len()) {
+            // No server is to blame for time that another has taken.
+            if Instant::now() >= deadline {
+                return Err(Error::Unavailable(Outage::TimedOut).into());
+            }
             match self.link(&at).ask(question, deadline).await {
                 Ok(answer) => {
                     if owner.is_none() {

@@ -15,7 +15,9 @@ use super::failure;
 use super::script::Script;
 use super::settings::Address;
 use super::shared::Shared;
+use super::tracking;
 use crate::store::Error;
+use crate::store::near_cache::Tracking;
 
 /// How many commands may wait to be written.
 const QUEUE: usize = 256;
@@ -30,10 +32,12 @@ struct Wire {
     /// The task that reads and writes; it ends when the connection does.
     driver: AbortHandle,
     made: Instant,
+    tracking: Arc<Tracking>,
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
+        self.tracking.end();
         // It would wait for answers that may never come.
         self.driver.abort();
     }
@@ -53,6 +57,13 @@ pub(super) struct Question<'a> {
 pub(super) enum Verb<'a> {
     Command(&'a str),
     Script(&'a Script),
+}
+
+/// What a server said.
+pub(super) struct Answer {
+    pub(super) value: Value,
+    /// Whether it will say when that has changed.
+    pub(super) tracking: Arc<Tracking>,
 }
 
 /// Why there is no connection. For the log: it quotes nothing that a server said.
@@ -93,6 +104,21 @@ impl Connection {
 
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// It is not used any more: what it is told of from now on, nobody knows.
+    pub(super) fn retire(&self) {
+        self.0.tracking.end();
+    }
+
+    /// The connection, for as long as somebody else holds it.
+    pub(super) fn downgrade(&self) -> impl Fn() -> Option<Self> + use<> {
+        let wire = Arc::downgrade(&self.0);
+        move || wire.upgrade().map(Self)
+    }
+
+    pub(super) fn tracking(&self) -> Arc<Tracking> {
+        Arc::clone(&self.0.tracking)
     }
 
     /// The answer, whenever it comes.
@@ -162,13 +188,21 @@ async fn greet(
         }
     }
     // Whoever waits for an answer does so with a timeout of its own.
-    let config = AsyncConnectionConfig::new()
+    let mut config = AsyncConnectionConfig::new()
         .set_response_timeout(None)
         .set_connection_timeout(None)
         .set_pipeline_buffer_size(QUEUE);
-    let (redis, driver) = MultiplexedConnection::new_with_config(&greeting, socket, config)
-        .await
-        .map_err(|error| ConnectError::Refused(failure::cause(&error)))?;
+    let tracking = Arc::<Tracking>::default();
+    let near = shared.near.as_ref().filter(|_| who == Who::User);
+    if let Some(near) = near {
+        config = config.set_push_sender(tracking::listener(near, &tracking, &settings.key_prefix));
+    }
+    let refused = |error: RedisError| ConnectError::Refused(failure::cause(&error));
+    let (redis, driver) = MultiplexedConnection::new_with_config(&greeting, socket, config).await.map_err(refused)?;
     let driver = tokio::spawn(driver).abort_handle();
-    Ok(Connection(Arc::new(Wire { redis, driver, made: Instant::now() })))
+    let connection = Connection(Arc::new(Wire { redis, driver, made: Instant::now(), tracking }));
+    if near.is_some() {
+        tracking::begin(&connection, shared).await?;
+    }
+    Ok(connection)
 }

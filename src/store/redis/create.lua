@@ -6,7 +6,7 @@ if ARGV[3] ~= 'over' then
   if entry and not (entry.kind == 'live' and entry.from == ARGV[3]) then return { 'taken' } end
 end
 local user
-redis.call('DEL', KEYS[1])
+clear()
 redis.call('HSET', KEYS[1], 'm', ARGV[4])
 for i = 5, #ARGV, 2 do
   redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])

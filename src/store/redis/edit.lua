@@ -84,7 +84,7 @@ if first_cookie <= #ARGV then
 end
 
 if born then
-  redis.call('DEL', KEYS[1])
+  clear()
   entry = { kind = 'live', id = ARGV[6], created = now, seen = now, issued = ARGV[1], version = 0, persistent = '-',
     from = '-' }
 else
@@ -104,13 +104,11 @@ else
   entry.version = version
 end
 if ARGV[5] ~= '' then entry.persistent = ARGV[5] end
--- What is removed first, since that is possible where there is no memory left, and makes the rest so.
+-- What only removes is possible where there is no memory left: a full Redis refuses a script's first write alone.
+if not keeps then keep(entry) end
+redis.call('HSET', KEYS[1], 'm', live(entry))
 for i = first_removed, first_cookie - 1 do redis.call('HDEL', KEYS[1], ARGV[i]) end
 for _, field in ipairs(gone) do redis.call('HDEL', KEYS[1], field) end
-for i = first_cookie, #ARGV, 3 do
-  if ARGV[i + 1] == 'delete' then redis.call('HDEL', KEYS[1], ARGV[i]) end
-end
-redis.call('HSET', KEYS[1], 'm', live(entry))
 for i = 11, first_removed - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 for field, value in pairs(writes) do redis.call('HSET', KEYS[1], field, value) end
 keep(entry)

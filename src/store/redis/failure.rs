@@ -91,6 +91,9 @@ fn told(code: &str, detail: &str) -> Error {
         () if is("LOADING") => Outage::Loading,
         () if is("MISCONF") || is("NOREPLICAS") => Outage::Unsaved,
         () if is("NOAUTH") || is("WRONGPASS") || is("NOPERM") => Outage::Denied,
+        // The library keeps the text of an answer to a greeting, and not its code.
+        () if detail.contains("no permissions") => Outage::Denied,
+        () if detail.contains("DB index") => Outage::NoDatabase,
         () if is("BUSY") => Outage::TimedOut,
         () if is("MASTERDOWN") || is("CLUSTERDOWN") => Outage::NoMaster,
         () => Outage::Incomprehensible,

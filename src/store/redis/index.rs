@@ -164,7 +164,7 @@ impl Redis {
     /// Where a key from an index leads. Renewal may have moved the session since the index was read.
     async fn follow(&self, mut key: StoreKey, now: UnixTime) -> Result<Lead, Error> {
         for _ in 0..MOST_MOVES {
-            match self.load(&key, now).await? {
+            match self.load_anew(&key, now).await? {
                 Some(Entry::Live(session)) => return Ok(Lead::Session(key, session)),
                 Some(Entry::Renewed(renewed)) => key = renewed.to,
                 Some(Entry::Superseded { .. } | Entry::Ended { .. }) => return Ok(Lead::Dead),

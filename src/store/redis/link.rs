@@ -12,16 +12,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use redis::Value;
+use redis::cmd;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::connect::{ConnectError, Connection, Question, Who, connect};
+use super::connect::{Answer, ConnectError, Connection, Question, Who, connect};
 use super::failure::Failure;
 use super::sentinel::connect_to_master;
 use super::settings::Address;
 use super::shared::Shared;
+use super::tracking;
 use crate::store::{Error, Outage};
 
 /// How long after a failure the next attempt comes, at first and at most.
@@ -61,10 +62,10 @@ impl Link {
     }
 
     /// The answer, if it comes in time.
-    pub(super) async fn ask(self: &Arc<Self>, question: Question<'_>, deadline: Instant) -> Result<Value, Failure> {
+    pub(super) async fn ask(self: &Arc<Self>, question: Question<'_>, deadline: Instant) -> Result<Answer, Failure> {
         let connection = self.connection(deadline).await?;
         let failure = match timeout_at(deadline, connection.ask(question)).await {
-            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Ok(value)) => return Ok(Answer { value, tracking: connection.tracking() }),
             Ok(Err(error)) => Failure::new(&error),
             Err(_) => Failure::Error(Error::Unavailable(Outage::TimedOut)),
         };
@@ -109,8 +110,20 @@ impl Link {
         }
     }
 
+    /// Whether the server answers in time. Where it does not, the connection is replaced.
+    pub(super) async fn ping(self: &Arc<Self>, connection: &Connection) -> Result<(), Outage> {
+        let outage = match timeout(self.shared.settings.timeout, connection.tell(cmd("PING"))).await {
+            Ok(Err(error)) if error.is_io_error() => Outage::Lost,
+            // Whatever it says, it says something.
+            Ok(_) => return Ok(()),
+            Err(_) => Outage::TimedOut,
+        };
+        self.look_at(outage, connection);
+        Err(outage)
+    }
+
     /// Replaces a connection that has shown to be no good. Requests that wait for answers on it may still get them.
-    fn look_at(self: &Arc<Self>, outage: Outage, connection: &Connection) {
+    pub(super) fn look_at(self: &Arc<Self>, outage: Outage, connection: &Connection) {
         if !matches!(outage, Outage::Lost | Outage::TimedOut | Outage::ReadOnly) {
             return;
         }
@@ -118,6 +131,7 @@ impl Link {
         if let State::Up(current, pause) = &*state
             && current.is(connection)
         {
+            connection.retire();
             let pause = if connection.age() < LASTING { longer(*pause) } else { Duration::ZERO };
             *state = State::Down(self.reconnect(pause, None));
         }
@@ -146,6 +160,9 @@ async fn reconnect(link: Weak<Link>, mut pause: Duration, mut waiting: Option<wa
         match made {
             Ok(connection) => {
                 shared.came_back(&target);
+                if shared.near.is_some() {
+                    tokio::spawn(tracking::supervise(Arc::downgrade(&link), connection.downgrade()));
+                }
                 *link.state() = State::Up(connection, pause);
                 return;
             }

@@ -28,7 +28,7 @@ impl Redis {
 
     async fn make(&self, step: Move, now: UnixTime) -> Result<Replaced, Error> {
         // Asked first because another mover may have been here: what it wrote under the new key must stand.
-        let as_expected = match (self.load(&step.old, now).await?, step.seen) {
+        let as_expected = match (self.load_anew(&step.old, now).await?, step.seen) {
             (Some(Entry::Live(session)), Some(version)) => session.version == version,
             (None, None) => true,
             _ => false,
@@ -54,7 +54,7 @@ impl Redis {
         let seen = step.seen.map_or_else(String::new, |version| version.to_string());
         let leave = record::meta(&step.leave);
         let arguments = [seen.as_bytes(), leave.as_bytes()];
-        let mut reply = self.run(&self.shared.scripts.leave, &step.old, now, &arguments).await?;
+        let mut reply = self.change(&self.shared.scripts.leave, &step.old, now, &arguments).await?;
         match reply.word() {
             b"done" => {
                 self.moved(&step.old, &step.new, &step.session, now).await;
@@ -71,7 +71,7 @@ impl Redis {
             return Ok(Replaced::Changed);
         }
         let version = step.session.version.to_string();
-        let mut reply = self.run(&self.shared.scripts.undo, &step.new, now, &[version.as_bytes()]).await?;
+        let mut reply = self.change(&self.shared.scripts.undo, &step.new, now, &[version.as_bytes()]).await?;
         // It was found and ended under its new key meanwhile: it does not live on under the old one.
         if reply.word() == b"ended" {
             let until = reply.text().and_then(|until| str::from_utf8(&until).ok()?.parse().ok());

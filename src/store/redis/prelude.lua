@@ -56,7 +56,13 @@ local function keep(entry)
   redis.call('PEXPIRE', KEYS[1], whole(math.max(expiry(entry) - now + MARGIN, 1) * 1000))
 end
 
--- Where there is no memory left, Redis refuses a script's first write only if it adds something.
+-- Removes what is there and does not count any more.
+local function clear()
+  if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('DEL', KEYS[1]) end
+end
+
+-- Where there is no memory left, Redis refuses a script's first write if it could add something, and only the first. What
+-- adds begins with such a write; what does not, such as this, with another.
 local function become(meta)
   redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], 'm', meta)

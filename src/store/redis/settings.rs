@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::store::near_cache;
+
 /// How the store is reached and what it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -21,6 +23,8 @@ pub struct Settings {
     pub database: u32,
     /// What every key begins with, before a colon.
     pub key_prefix: String,
+    /// The sessions kept in this process, if any are.
+    pub near_cache: Option<near_cache::Settings>,
     /// How long a request waits for an answer.
     pub timeout: Duration,
     /// How long a connection may take to be made, TLS and authentication included.

@@ -1,22 +1,23 @@
 //! What the workers of a gateway have in common, and what each has for itself.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::Value;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 
 use super::cluster::Cluster;
-use super::connect::{ConnectError, Question};
+use super::connect::{Answer, ConnectError, Question};
 use super::failure::Failure;
 use super::link::{Link, Target};
 use super::script::Scripts;
 use super::settings::{Servers, Settings};
+use crate::metrics::Counter;
 use crate::session::Lifetimes;
 use crate::store::Error;
+use crate::store::near_cache::NearCache;
 
 /// How many servers at once the log may have said to be away.
 const MOST_AWAY: usize = 256;
@@ -29,6 +30,11 @@ pub(super) struct Shared {
     pub(super) spans: String,
     pub(super) scripts: Scripts,
     pub(super) tls: Option<TlsConnector>,
+    pub(super) near: Option<Arc<NearCache>>,
+    /// What each worker has counted.
+    loads: Mutex<Vec<Arc<Loads>>>,
+    /// Whether the log has said that a server does not tell of changes.
+    is_untold: AtomicBool,
     /// The servers of which the log has said that they cannot be reached.
     away: Mutex<BTreeSet<String>>,
     connects: AtomicU64,
@@ -43,6 +49,13 @@ pub(super) enum Way {
     Cluster(Arc<Cluster>),
 }
 
+/// How one worker's sessions were found.
+#[derive(Debug, Default)]
+pub(super) struct Loads {
+    pub(super) near: Counter,
+    pub(super) far: Counter,
+}
+
 /// How it has been doing, over all workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -52,6 +65,21 @@ pub struct Stats {
     pub failures: u64,
     /// Records found that could not be read.
     pub unreadable: u64,
+    /// How the near cache has been doing, where there is one.
+    pub near_cache: Option<NearStats>,
+}
+
+/// How the near cache has been doing, over all workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NearStats {
+    /// Entries that were asked for and found in it.
+    pub hits: u64,
+    /// Those that were read from Redis.
+    pub misses: u64,
+    /// Sessions in it, whether or not they still count.
+    pub sessions: u64,
+    /// Bytes of them, estimated.
+    pub bytes: u64,
 }
 
 impl Shared {
@@ -59,12 +87,16 @@ impl Shared {
         let limits = [lifetimes.user, lifetimes.anonymous, lifetimes.persistent];
         let spans = limits.iter().flat_map(|limits| [limits.idle, limits.lifetime]).chain([lifetimes.tombstone]);
         let spans = spans.map(|span| span.as_secs().to_string()).collect::<Vec<_>>().join(" ");
+        let near = settings.near_cache.map(|settings| Arc::new(NearCache::new(settings, lifetimes.clone())));
         Self {
             settings,
             lifetimes,
             spans,
             scripts: Scripts::new(),
             tls: tls.map(TlsConnector::from),
+            near,
+            loads: Mutex::default(),
+            is_untold: AtomicBool::new(false),
             away: Mutex::default(),
             connects: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -74,7 +106,29 @@ impl Shared {
 
     pub(super) fn stats(&self) -> Stats {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Stats { connects: of(&self.connects), failures: of(&self.failures), unreadable: of(&self.unreadable) }
+        let near_cache = self.near.as_ref().map(|near| {
+            let loads = lock(&self.loads);
+            let sum = |field: fn(&Loads) -> &Counter| loads.iter().map(|of| field(of).get()).sum();
+            NearStats {
+                hits: sum(|of| &of.near),
+                misses: sum(|of| &of.far),
+                sessions: near.len() as u64,
+                bytes: near.bytes(),
+            }
+        });
+        Stats {
+            connects: of(&self.connects),
+            failures: of(&self.failures),
+            unreadable: of(&self.unreadable),
+            near_cache,
+        }
+    }
+
+    /// One more worker's.
+    pub(super) fn loads(&self) -> Arc<Loads> {
+        let loads = Arc::<Loads>::default();
+        lock(&self.loads).push(Arc::clone(&loads));
+        loads
     }
 
     pub(super) fn count(&self, error: &Error) {
@@ -84,13 +138,13 @@ impl Shared {
 
     pub(super) fn came_back(&self, server: &Target) {
         self.connects.fetch_add(1, Ordering::Relaxed);
-        if self.away().remove(&server.to_string()) {
+        if lock(&self.away).remove(&server.to_string()) {
             tracing::info!(%server, "the session store can be reached again");
         }
     }
 
     pub(super) fn went_away(&self, server: &Target, error: &ConnectError) {
-        let mut away = self.away();
+        let mut away = lock(&self.away);
         // A cluster may have changed all its addresses many times; to tell of one twice is no harm.
         if away.len() > MOST_AWAY {
             away.clear();
@@ -100,10 +154,17 @@ impl Shared {
         }
     }
 
-    fn away(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        // No step under it can panic half way.
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A server does not tell of changes, and so nothing that it says is kept.
+    pub(super) fn is_not_told(&self, error: &Error) {
+        if !self.is_untold.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "Redis refuses CLIENT TRACKING: the near cache is not used");
+        }
     }
+}
+
+/// No step under these locks can panic half way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Way {
@@ -119,7 +180,7 @@ impl Way {
     }
 
     /// The answer, if it comes in time.
-    pub(super) async fn ask(&self, question: Question<'_>, deadline: Instant) -> Result<Value, Error> {
+    pub(super) async fn ask(&self, question: Question<'_>, deadline: Instant) -> Result<Answer, Error> {
         let answer = match self {
             Self::Link(link) => link.ask(question, deadline).await,
             Self::Cluster(cluster) => cluster.ask(question, deadline).await,

@@ -3,7 +3,7 @@ local entry, failure = read()
 if failure then return failure end
 if entry and entry.kind == 'live' and entry.seen < now then
   entry.seen = now
-  redis.call('HSET', KEYS[1], 'm', live(entry))
   keep(entry)
+  redis.call('HSET', KEYS[1], 'm', live(entry))
 end
 return { 'done' }
