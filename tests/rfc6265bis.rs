@@ -112,11 +112,11 @@ const DEFAULT_PATHS: [(&str, &str); 9] = [
     ("*", "/"),
 ];
 
-/// A name and a value, or why there is none.
-type Read = Result<(&'static str, &'static str), Ignored>;
+/// A cookie's name and value.
+type Pair = (&'static str, &'static str);
 
 /// `5.6` Name and value; or why a browser ignores it all.
-const PAIRS: [(&str, Read); 22] = [
+const PAIRS: [(&str, Result<Pair, Ignored>); 22] = [
     ("a=b", Ok(("a", "b"))),
     ("a=b; Path=/", Ok(("a", "b"))),
     (" a = b ", Ok(("a", "b"))),
