@@ -63,7 +63,7 @@ fn log_in(sessions: &Sessions, number: u32) {
     assert_eq!(patch.len(), DATA_BYTES);
     let change = Change {
         user: Some(format!("user-{number:07}").into()),
-        edit: Edit { patch: Some(Patch::parse(patch.as_bytes()).expect("it is a JSON object")), persist: None },
+        edit: Edit { patch: Some(Patch::parse(patch.as_bytes()).expect("it is a JSON object")), ..Edit::default() },
         ..Change::default()
     };
     let visit = ready(sessions.open(None, true, NOW)).expect("memory does not fail");

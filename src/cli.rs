@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use session_gateway::config::{self, Config, Mistakes};
 use session_gateway::gateway::{Files, Gateway};
 use session_gateway::proxy::Clock;
-use session_gateway::{telemetry, tls};
+use session_gateway::{store, telemetry, tls};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A reverse proxy that gives any HTTP backend server-side sessions.
@@ -25,7 +25,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check the configuration, its keys and certificates, and say every mistake.
+    /// Check the configuration, its keys, certificates and session file, and say every mistake.
     Check,
     /// Make a new session key: in a new file that only its owner can read, or on standard output.
     Key {
@@ -106,6 +106,9 @@ fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
 fn check(path: &std::path::Path) -> anyhow::Result<()> {
     let config = load(path)?;
     Files::read(&config)?;
+    if let store::Settings::Memory(_, Some(file)) = &config.store {
+        file.check()?;
+    }
     writeln!(std::io::stdout(), "{} is valid; its keys and certificates can be used", path.display())?;
     Ok(())
 }

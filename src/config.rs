@@ -9,8 +9,10 @@ use reader::Reading;
 
 pub use mistake::{Kind, Mistake, Mistakes};
 
+mod cookies;
 mod file;
 mod host;
+mod jar;
 #[cfg(test)]
 mod manual;
 mod mistake;

@@ -1,5 +1,6 @@
 //! Builds the parts, binds, runs one runtime a core, drains.
 
+mod keeper;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};
@@ -24,6 +25,7 @@ use crate::sessions::{self, Sessions};
 use crate::store::{self, Memory, Redis, Store};
 use crate::telemetry::AccessWriter;
 use crate::tls;
+use keeper::Keeper;
 use worker::{Sockets, Worker};
 
 /// How often expired entries are dropped from memory.
@@ -49,6 +51,7 @@ pub struct Gateway {
     admin_stop: Stop,
     admin_thread: Option<JoinHandle<()>>,
     sweeper: Option<(Sender<()>, JoinHandle<()>)>,
+    keeper: Option<Keeper>,
     access: Option<AccessWriter>,
 }
 
@@ -113,16 +116,26 @@ impl Gateway {
         let files = Files::read(config)?;
         let ring = Arc::new(files.ring);
         let settings = Arc::new(config.sessions.clone());
-        let lifetimes = settings.lifetimes.clone();
-        let store = match &config.store {
-            store::Settings::Memory(memory) => Store::Memory(Arc::new(Memory::new(memory.clone(), lifetimes))),
-            store::Settings::Redis(redis) => Store::Redis(Redis::new(redis.clone(), lifetimes, files.store_tls)),
-        };
-
         let count = config.listen.workers;
         let mut http = Bound::new(config.listen.http, count)?;
         let mut https = Bound::new(config.listen.https, count)?;
         let mut admin = Bound::new(config.admin.as_ref().map(|admin| admin.listen), 1)?;
+
+        let lifetimes = settings.lifetimes.clone();
+        let (store, keeper) = match &config.store {
+            store::Settings::Memory(bounds, None) => {
+                (Store::Memory(Arc::new(Memory::new(bounds.clone(), lifetimes))), None)
+            }
+            // Read before the first request, or its session would not be there and its cookie be replaced. Connections
+            // that come meanwhile wait at the sockets.
+            store::Settings::Memory(bounds, Some(file)) => {
+                let (memory, keeper) = Keeper::start(file, bounds, &lifetimes, clock.clone())?;
+                (Store::Memory(memory), Some(keeper))
+            }
+            store::Settings::Redis(redis) => {
+                (Store::Redis(Redis::new(redis.clone(), lifetimes, files.store_tls)), None)
+            }
+        };
 
         let lost_lines = Arc::new(AtomicU64::new(0));
         let access =
@@ -198,11 +211,13 @@ impl Gateway {
             admin_stop,
             admin_thread,
             sweeper,
+            keeper,
             access,
         })
     }
 
-    /// Stops accepting, lets requests in flight end within `drain_timeout`, and joins every thread.
+    /// Stops accepting, lets requests in flight end within `drain_timeout`, writes what they changed, and joins every
+    /// thread.
     pub fn stop(self) {
         self.ready.store(false, Ordering::Relaxed);
         self.stop.ask();
@@ -216,6 +231,9 @@ impl Gateway {
         if let Some((stop, sweeper)) = self.sweeper {
             drop(stop);
             let _ = sweeper.join();
+        }
+        if let Some(keeper) = self.keeper {
+            keeper.stop();
         }
         if let Some(access) = self.access {
             access.finish();

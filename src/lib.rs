@@ -27,8 +27,8 @@
 //!    telemetry
 //! 3  proxy                    HTTP: the request's path; routes, header rules, cookies, upstreams, error → status
 //! 2  sessions                 open / commit / list / revoke: the only caller of a store
-//! 1  store                    contract, memory, redis, near cache
-//! 0  session, metrics         plain values: ticket, keys, session, lifetime, change. No I/O, no hyper, no clock
+//! 1  store                    contract, memory and its file, redis, near cache
+//! 0  session, metrics         plain values: ticket, keys, session, lifetime, change, jar. No I/O, no hyper, no clock
 //! ```
 //!
 //! # Words
@@ -41,6 +41,7 @@
 //! | change | what one response asks of the session |
 //! | renew | same session, new ticket |
 //! | end | the session is gone; its ticket is dead at once |
+//! | jar | the backend's own cookies, kept in the session instead of the browser |
 //!
 //! # What stays true
 //!

@@ -4,9 +4,11 @@ pub mod access;
 pub mod body;
 pub mod clock;
 pub mod cookies;
+mod counters;
 pub mod error;
 pub mod headers;
 mod host;
+mod outage;
 pub mod route;
 pub mod upstream;
 
@@ -20,14 +22,14 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SET_CO
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
 
-use crate::metrics::Counter;
 use crate::session::{Change, UnixTime};
 use crate::sessions::{Answer as MayCarry, Cookie, Error as SessionError, Sessions, Visit};
 use crate::store;
 use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
 use body::{RequestBody, ResponseBody};
 pub use clock::Clock;
-use cookies::{OurCookie, SameSite};
+use cookies::{OurCookie, SameSite, jar};
+pub use counters::Counters;
 use error::{Error, Fault};
 use headers::{Names, Outgoing};
 use route::OnStoreFailure;
@@ -72,49 +74,6 @@ pub struct Settings {
     pub routes: Vec<route::Settings>,
     /// Every upstream; routes refer to them by index.
     pub upstreams: Vec<upstream::Settings>,
-}
-
-/// What one worker's requests count; the admin address sums them over workers.
-#[derive(Debug)]
-pub struct Counters {
-    /// By route, in the order of the settings.
-    pub routes: Vec<Arc<RouteCounters>>,
-    /// By upstream, in the order of the settings.
-    pub upstreams: Vec<Arc<upstream::Counters>>,
-    /// Requests for which no route was found, or that were no valid request.
-    pub unrouted: Arc<RouteCounters>,
-    /// Session headers of clients, removed.
-    pub spoofed: Counter,
-    /// Session headers of upstreams that are not trusted with them, removed.
-    pub untrusted: Counter,
-    /// Session headers on answers of status 500 and above, ignored.
-    pub on_failure: Counter,
-    /// Responses refused because of a malformed session header.
-    pub malformed: Counter,
-    /// Backends' own cookies of our name, removed.
-    pub shadowed: Counter,
-    /// Requests refused because the store could not be asked about their session.
-    pub rejected: Counter,
-    /// Requests served as a visitor's without a session for the same reason.
-    pub served_anonymous: Counter,
-}
-
-impl Counters {
-    /// All zero.
-    pub fn new(settings: &Settings) -> Self {
-        Self {
-            routes: settings.routes.iter().map(|_| Arc::default()).collect(),
-            upstreams: settings.upstreams.iter().map(|_| Arc::default()).collect(),
-            unrouted: Arc::default(),
-            spoofed: Counter::default(),
-            untrusted: Counter::default(),
-            on_failure: Counter::default(),
-            malformed: Counter::default(),
-            shadowed: Counter::default(),
-            rejected: Counter::default(),
-            served_anonymous: Counter::default(),
-        }
-    }
 }
 
 /// One worker's path for requests.
@@ -205,11 +164,12 @@ impl Proxy {
         self.counters.spoofed.add(outgoing.spoofed);
         let now = self.clock.now();
         let ticket = self.sessions.ticket(outgoing.values(&self.cookie), now);
-        outgoing.pass_cookies(&self.cookie);
 
         let visit = if route.session {
+            let kept = ticket.as_ref().filter(|_| route.on_store_failure == OnStoreFailure::Stale);
+            let kept = kept.map(|verified| verified.ticket.clone());
             let opened = self.sessions.open(ticket, !route.passive, now).await;
-            let visit = opened.or_else(|error| self.without_store(error, route.on_store_failure, now));
+            let visit = opened.or_else(|error| self.without_store(error, route.on_store_failure, kept, now));
             let visit = visit.map_err(|source| Error::session(upstream, source))?;
             exchange.in_session(|| self.sessions.ring().log_hash(visit.id()));
             if upstream.trust() > Trust::None {
@@ -220,6 +180,11 @@ impl Proxy {
             None
         };
 
+        let mut jar = jar::Exchange::begin(upstream, head, host::without_port(host), client);
+        match &mut jar {
+            None => outgoing.pass_cookies(&self.cookie),
+            Some(jar) => jar.pass_cookies(&mut outgoing, &self.cookie, visit.as_ref(), now),
+        }
         outgoing.forward(client, host, head.version);
         let body = RequestBody::new(body, &self.names, upstream.body_timeout());
         let written = outgoing.frame(body.length());
@@ -227,14 +192,22 @@ impl Proxy {
         let mut answer = sent.map_err(|source| Error::upstream(upstream, source))?;
 
         self.counters.shadowed.add(self.cookie.remove_set_cookies(answer.headers()) as u64);
-        let taken = self.take_change(upstream, visit.as_ref(), &mut answer)?;
+        let mut taken = self.take_change(upstream, visit.as_ref(), &mut answer)?;
+        let now = self.clock.now();
+        if let Some(jar) = &mut jar {
+            let (status, lifetimes) = (answer.status(), self.sessions.lifetimes());
+            jar.take(answer.headers(), visit.as_ref(), &jar::Exchanged { status, lifetimes, now }, &mut taken);
+        }
+        upstream.cookies().apply(answer.headers());
         if let Some(visit) = visit {
-            let now = self.clock.now();
             if !(taken.is_empty() && self.sessions.is_settled(&visit, now)) {
                 // Boxed: it is large, and most requests do without it.
-                Box::pin(self.commit(upstream, visit, taken, head, &mut answer, now)).await?;
+                let cookie = Box::pin(self.commit(upstream, visit, taken, head, &mut answer, now)).await?;
+                if let Some(jar) = &jar {
+                    jar.tell_browser(&cookie, answer.headers());
+                }
             }
-            if upstream.trust() > Trust::None {
+            if upstream.trust() > Trust::None || jar.is_some_and(|jar| jar.keeps()) {
                 headers::vary_by_cookie(answer.headers());
             }
         }
@@ -255,21 +228,6 @@ impl Proxy {
         let (index, route) = found.ok_or(Error::NoRoute)?;
         exchange.on(&self.labels[index]);
         Ok(Way { route, upstream: &self.upstreams[route.upstream] })
-    }
-
-    /// What becomes of a request whose session could not be opened.
-    fn without_store(&self, error: SessionError, policy: OnStoreFailure, now: UnixTime) -> Result<Visit, SessionError> {
-        match (error, policy) {
-            (SessionError::Store(because @ store::Error::Unavailable(_)), OnStoreFailure::Anonymous) => {
-                self.counters.served_anonymous.increment();
-                Ok(Sessions::stranger(because, now))
-            }
-            (SessionError::Store(store::Error::Unavailable(_)), OnStoreFailure::Reject) => {
-                self.counters.rejected.increment();
-                Err(error)
-            }
-            _ => Err(error),
-        }
     }
 
     /// Takes what the answer asks of the session out of it.
@@ -300,13 +258,13 @@ impl Proxy {
         head: &request::Parts,
         answer: &mut upstream::Answer,
         now: UnixTime,
-    ) -> Result<(), Error> {
+    ) -> Result<Cookie, Error> {
         let (status, otherwise) = (answer.status(), headers::unasked(head, self.same_site));
         let may_carry = headers::answer(answer.headers(), status, otherwise);
         let committed = self.store(visit, change, may_carry, now).await;
         let cookie = committed.map_err(|source| Error::session(upstream, source))?;
         self.tell_browser(&cookie, answer.headers());
-        Ok(())
+        Ok(cookie)
     }
 
     /// Stores what was asked, whether or not the client is still there: its backend has answered, and takes a logout for done.

@@ -5,6 +5,7 @@
 pub mod change;
 pub mod data;
 pub mod entry;
+pub mod jar;
 pub mod keys;
 pub mod lifetime;
 pub mod ticket;
@@ -13,6 +14,7 @@ pub mod time;
 pub use change::{Change, Edit, End, Malformed, Patch};
 pub use data::Data;
 pub use entry::Entry;
+pub use jar::Jar;
 pub use keys::{KeyRing, LogHash};
 pub use lifetime::Lifetimes;
 pub use ticket::{Kind, PublicId, Secret, StoreKey, Ticket};
@@ -27,6 +29,8 @@ pub struct Session {
     pub user: Option<Box<str>>,
     /// What the backend keeps in it.
     pub data: Data,
+    /// The backends' own cookies, where they are kept from the browser.
+    pub jar: Jar,
     /// When its lifetime began: at login, or at birth where nobody logged in. Renewals do not move it.
     pub created: UnixTime,
     /// The last request that counted as activity, as last written.
@@ -48,6 +52,7 @@ impl Session {
             id: PublicId::from(key),
             user: None,
             data: Data::default(),
+            jar: Jar::default(),
             created: now,
             last_seen: now,
             issued_at: now,
@@ -59,16 +64,17 @@ impl Session {
 
     /// Whether it is not worth keeping.
     pub fn is_empty(&self) -> bool {
-        self.user.is_none() && self.data.is_empty()
+        self.user.is_none() && self.data.is_empty() && self.jar.is_empty()
     }
 }
 
-/// Neither the id, nor the user, nor the data: a log may show this.
+/// Neither the id, nor the user, nor the data, nor a cookie's value: a log may show this.
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session")
             .field("has_user", &self.user.is_some())
             .field("data_bytes", &self.data.len())
+            .field("jar", &self.jar)
             .field("created", &self.created)
             .field("last_seen", &self.last_seen)
             .field("issued_at", &self.issued_at)

@@ -84,6 +84,8 @@ pub enum Standing {
     Dead,
     /// With the ticket of a session of which nothing is known, because the store could not be asked.
     Unknown(store::Error),
+    /// In a session as it was a while ago, for the store cannot be asked how it is now.
+    Stale(Arc<Session>, store::Error),
 }
 
 impl Visit {
@@ -94,7 +96,20 @@ impl Visit {
 
     /// The session, where there is one.
     pub fn session(&self) -> Option<&Session> {
-        if let Standing::Live(session) = &self.standing { Some(session) } else { None }
+        match &self.standing {
+            Standing::Live(session) | Standing::Stale(session, _) => Some(session),
+            Standing::New { .. } | Standing::Guest | Standing::Dead | Standing::Unknown(_) => None,
+        }
+    }
+
+    /// Whether the session may be another by now.
+    pub fn is_stale(&self) -> bool {
+        matches!(self.standing, Standing::Stale(..))
+    }
+
+    /// The version of the session, where there is one.
+    pub fn version(&self) -> Option<u32> {
+        self.session().map(|session| session.version)
     }
 
     /// Whether the visitor came without a valid ticket.
@@ -185,6 +200,15 @@ impl Sessions {
     /// cookie stays as it is, and whatever the response asks is refused.
     pub fn stranger(because: store::Error, now: UnixTime) -> Visit {
         Visit::fresh(Standing::Unknown(because), now)
+    }
+
+    /// Where the bearer of a ticket stood a while ago, if that is still known: for who would rather have an old session than
+    /// none while the store cannot be asked. As with a stranger, the cookie stays, and whatever the response asks is refused.
+    pub fn open_old(&self, ticket: &Ticket, because: store::Error, now: UnixTime) -> Option<Visit> {
+        let key = ticket.secret.store_key();
+        let session = self.store.load_old(&key, now)?;
+        let (secret, id, standing) = (ticket.secret.clone(), session.id, Standing::Stale(session, because));
+        Some(Visit { standing, secret, key, id, opened_at: now, outdated: false })
     }
 
     /// Whether the store can be asked, by asking it.

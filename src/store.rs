@@ -4,15 +4,15 @@
 //! session". Every operation on one key is one atomic step. The one step over two keys, [`Store::replace`], writes the
 //! new entry first and flips the old one only if nobody changed it meanwhile: it may be repeated, and loses nothing.
 
+pub mod file;
 pub mod memory;
 pub mod near_cache;
 pub mod record;
 pub mod redis;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::session::{Data, Edit, Entry, PublicId, Session, StoreKey, UnixTime, entry::Renewed};
+use crate::session::{Data, Edit, Entry, PublicId, Session, StoreKey, UnixTime, entry::Renewed, jar};
 
 pub use memory::Memory;
 pub use redis::Redis;
@@ -20,8 +20,8 @@ pub use redis::Redis;
 /// Which store holds the sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settings {
-    /// This process's memory.
-    Memory(memory::Settings),
+    /// This process's memory, and the file that it is kept in, if it is.
+    Memory(memory::Settings, Option<file::Settings>),
     /// A Redis.
     Redis(redis::Settings),
 }
@@ -50,6 +50,9 @@ pub enum Error {
         /// What it may be.
         limit: usize,
     },
+    /// The session's cookies would be more, or larger, than one session may hold.
+    #[error("the session's cookies would be more than {}, or more than {} bytes", jar::MOST_COOKIES, jar::MOST_BYTES)]
+    JarOverLimit,
     /// The store cannot be asked now. Whether there is a session is unknown.
     #[error("the session store is not available: {0}")]
     Unavailable(Outage),
@@ -109,7 +112,7 @@ pub enum Edited {
     Live(Arc<Session>),
     /// The session was born of it.
     Born(Arc<Session>),
-    /// Nothing worth keeping is left; the entry is gone.
+    /// Nothing worth keeping is left; the entry is gone, or remembered as ended where its cookies were deleted.
     Emptied,
     /// The session lives under another key; ask again there.
     Renewed(Renewed),
@@ -184,11 +187,11 @@ impl Store {
     }
 
     /// The session under a key as it was when it was last read, for those who would rather have an old one than none while
-    /// the store cannot be asked. None where nothing is kept, or it has changed since, or is older than `max_age`.
-    pub fn load_old(&self, key: &StoreKey, max_age: Duration, now: UnixTime) -> Option<Arc<Session>> {
+    /// the store cannot be asked. None where nothing is kept, or it is known to have changed since, or it is too old.
+    pub fn load_old(&self, key: &StoreKey, now: UnixTime) -> Option<Arc<Session>> {
         match self {
             Self::Memory(_) => None,
-            Self::Redis(redis) => redis.load_old(key, max_age, now),
+            Self::Redis(redis) => redis.load_old(key, now),
         }
     }
 
@@ -292,21 +295,23 @@ pub struct Replace<'a> {
 pub(crate) fn edited(session: &Session, edit: &Edit, max_data: usize) -> Result<Session, Error> {
     let data = edit.patch.as_ref().map_or_else(|| session.data.clone(), |patch| session.data.patched(patch));
     check(&data, max_data)?;
-    Ok(Session {
-        data,
-        persistent: edit.persist.unwrap_or(session.persistent),
-        version: session.version.wrapping_add(1),
-        ..session.clone()
-    })
+    let version = session.version.wrapping_add(1);
+    let jar = match &edit.jar {
+        Some(changes) => session.jar.changed(changes, version).map_err(|jar::OverLimit| Error::JarOverLimit)?,
+        None => session.jar.clone(),
+    };
+    Ok(Session { data, jar, persistent: edit.persist.unwrap_or(session.persistent), version, ..session.clone() })
 }
 
 fn check(data: &Data, limit: usize) -> Result<(), Error> {
     if data.len() > limit { Err(Error::DataOverLimit { size: data.len(), limit }) } else { Ok(()) }
 }
 
+/// What a session takes beside its user and data: its record, its slot in a map, its places in indexes.
+const SESSION_BYTES: usize = 288;
+
 /// What a session takes, near enough to bound them by.
 fn bytes(session: &Session) -> u64 {
-    // Beside its user and data: its record, its slot in a map, its places in indexes.
-    const RECORD: usize = 288;
-    (RECORD + session.user.as_ref().map_or(0, |user| user.len()) + session.data.len()) as u64
+    let user = session.user.as_ref().map_or(0, |user| user.len());
+    (SESSION_BYTES + user + session.data.len() + session.jar.size()) as u64
 }

@@ -9,6 +9,7 @@ use session_gateway::config::{Config, Kind, Mistakes, load, parse};
 use session_gateway::proxy::cookies::SameSite;
 use session_gateway::proxy::route::OnStoreFailure;
 use session_gateway::proxy::upstream::{Server, Trust};
+use session_gateway::store::near_cache;
 use session_gateway::store::redis::{Address, Password, Servers};
 use session_gateway::telemetry::Access;
 use session_gateway::{admin, store};
@@ -107,8 +108,8 @@ fn the_manual_means_what_the_design_says() {
     assert_eq!((lives.persistent.idle, lives.persistent.lifetime), (31 * DAY, 31 * DAY));
     assert_eq!((lives.renew_after, lives.touch_after), (60 * MINUTE, MINUTE));
     assert_eq!(lives.tombstone, Duration::from_secs(65));
-    let store::Settings::Memory(memory) = &config.store else { panic!("{:?}", config.store) };
-    assert_eq!((memory.max_sessions, memory.max_bytes), (1_000_000, 1 << 30));
+    let store::Settings::Memory(memory, file) = &config.store else { panic!("{:?}", config.store) };
+    assert_eq!((memory.max_sessions, memory.max_bytes, file), (1_000_000, 1 << 30, &None));
 
     let upstream = &config.proxy.upstreams[0];
     assert_eq!((upstream.name.as_str(), upstream.trust, upstream.max_idle), ("app", Trust::Full, 64));
@@ -158,7 +159,10 @@ fn good_values_are_taken() {
         ("[session]", "data_header_budget = \"0B\""),
         ("[upstream.app]", "servers = [\"http://example.com\", \"http://[::1]:80\", \"unix:/run/app.sock\"]"),
         ("[upstream.app]", "jar = { mode = \"off\", capture = [\"session\", \"app_*\"] }"),
-        ("[upstream.app]", "jar.capture = \"http-only\""),
+        ("[upstream.app]", "jar = { mode = \"enforce\", capture = [\"a\"], renew_on = [\"POST /login\"] }"),
+        ("[upstream.app]", "jar = { mode = \"enforce\", capture = \"http-only\" }"),
+        ("[upstream.app]", "jar = { mode = \"enforce\", capture = \"rails\", adopt_until = 2027-01-31 }"),
+        ("[upstream.app]", "jar = { mode = \"observe\", adopt_until = \"2027-01-31\" }"),
         ("[[route]]", "host = \"*.example.com\"\npath = \"/app\"\nupstream = \"app\""),
         ("[store]", "kind = \"memory\"\nmax_sessions = 10"),
         ("[store]", "kind = \"redis\"\nurl = \"redis://a\"\nkey_prefix = \"app:1\"\ntimeout = \"1s\""),
@@ -312,6 +316,17 @@ fn a_redis_url_says_where_it_is_and_who_asks() {
         assert_eq!((redis.key_prefix.as_str(), redis.ca.as_deref()), ("sgw", None));
         assert_eq!((redis.timeout, redis.connect_timeout), (Duration::from_millis(250), Duration::from_secs(1)));
     }
+}
+
+#[test]
+fn old_sessions_are_served_where_some_are_kept() {
+    let stale = |store: &str| with("[[route]]", "on_store_failure = \"stale\"") + "[store]\nkind = \"redis\"\n" + store;
+    let config = good(&stale("url = \"redis://a\"\nmax_stale = \"1m\""));
+    assert_eq!(config.proxy.routes[0].on_store_failure, OnStoreFailure::Stale);
+    let store::Settings::Redis(redis) = config.store else { panic!("the kind is redis") };
+    assert_eq!(redis.near_cache, Some(near_cache::Settings { max_bytes: 64 << 20, max_stale: MINUTE }));
+    let mistakes = read(&stale("url = \"redis://a\"\nnear_cache = false")).expect_err("none is kept");
+    assert!(mistakes.to_string().contains("no session is kept without a near cache"), "{mistakes}");
 }
 
 #[test]

@@ -12,9 +12,14 @@ use support::*;
 const LIMIT: Duration = Duration::from_millis(900);
 const VISITORS: usize = 6;
 
-fn site(url: &str) -> Site {
-    let mirror = Mirror::start();
-    Site::build().servers(&[mirror.server()]).gateways(2).redis_at(url, "near_cache = false").start()
+/// Two gateways, at each of which every visitor sees at once what it has written at the other.
+fn two_gateways(url: &str) -> Site {
+    Site::build().servers(&[Mirror::start().server()]).gateways(2).redis_at(url, "near_cache = false").start()
+}
+
+/// One that keeps what it has read, and is not to show it when it has changed.
+fn with_near_cache(url: &str) -> Site {
+    Site::build().servers(&[Mirror::start().server()]).redis_at(url, "").start()
 }
 
 fn assert_all_there(report: &load::Report, acknowledged: &[u64]) {
@@ -27,7 +32,7 @@ fn assert_all_there(report: &load::Report, acknowledged: &[u64]) {
 #[test]
 fn a_sentinel_failover_under_load_logs_nobody_out() {
     let mut sentinels = Sentinels::start();
-    let site = site(&sentinels.url());
+    let site = two_gateways(&sentinels.url());
     let load = Load::start(&|| site.doors(), VISITORS, LIMIT);
     let acknowledged = load.acknowledged();
     sentinels.settle();
@@ -47,7 +52,7 @@ fn a_sentinel_failover_under_load_logs_nobody_out() {
 #[test]
 fn a_master_that_is_demoted_in_good_order_is_left_for_the_new_one() {
     let sentinels = Sentinels::start();
-    let site = site(&sentinels.url());
+    let site = with_near_cache(&sentinels.url());
     let load = Load::start(&|| site.doors(), VISITORS, LIMIT);
     let acknowledged = load.acknowledged();
     sentinels.settle();
@@ -58,6 +63,15 @@ fn a_master_that_is_demoted_in_good_order_is_left_for_the_new_one() {
 
 #[test]
 fn a_cluster_failover_under_load_logs_nobody_out() {
+    cluster_failover(two_gateways);
+}
+
+#[test]
+fn a_cluster_failover_under_load_shows_nobody_what_was() {
+    cluster_failover(with_near_cache);
+}
+
+fn cluster_failover(site: fn(&str) -> Site) {
     let mut cluster = Cluster::start();
     let site = site(&cluster.url());
     let load = Load::start(&|| site.doors(), VISITORS, LIMIT);

@@ -21,12 +21,13 @@ const FLOORS: [(&str, u8); 13] = [
 ];
 
 /// Crates that belong to certain floors only.
-const CRATES: [(&str, &[u8]); 9] = [
+const CRATES: [(&str, &[u8]); 10] = [
     ("hyper", &[3, 4, 6]),
     ("http", &[3, 4, 6]),
     ("tokio", &[1, 3, 4, 6]),
     ("tokio_rustls", &[1, 4, 6]),
     ("dashmap", &[1]),
+    ("redb", &[1]),
     ("redis", &[1]),
     ("quick_cache", &[1]),
     ("rustls", &[4, 6]),

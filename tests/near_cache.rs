@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::redis::Redis;
+use support::redis::{Cluster, Redis};
 use support::*;
 
 /// How long the gateway waits for an answer before it takes the server for dead.
@@ -270,6 +270,29 @@ fn an_emptied_redis_leaves_nothing_in_it() {
     let (here, _) = pair.alice();
     pair.redis.command(&["FLUSHALL"]);
     time_until_stranger(&pair.here, &here);
+}
+
+/// Every server of a cluster tells of what was read from it.
+#[test]
+fn it_hears_of_changes_in_a_cluster_and_spares_questions_there_too() {
+    let cluster = Cluster::start();
+    let gateway = || Site::build().listen("workers = 1").redis_at(&cluster.url(), "").start();
+    let (here, there) = (gateway(), gateway());
+    // Their sessions are on all three masters, or nearly so.
+    let users: Vec<_> = (0..12).map(|i| here.login(&format!("user-{i}"))).collect();
+    users.iter().for_each(|user| drop(here.look(user)));
+    let calls = || cluster.nodes.iter().map(|node| node.calls().values().sum::<u64>()).sum::<u64>();
+    let before = calls();
+    for user in users.iter().cycle().take(60) {
+        assert!(here.look(user).user().is_some());
+    }
+    assert_eq!(calls(), before);
+    for user in users {
+        let elsewhere = there.browser();
+        elsewhere.plant(COOKIE, &user.sid().expect("a cookie of ours"));
+        there.logout(&elsewhere);
+        time_until_stranger(&here, &user);
+    }
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn nothing_is_born_of_an_edit_that_keeps_nothing_or_of_a_session_ticket(stand: &
         for (edit, rules) in [
             (patch("{}"), RULES),
             (patch(r#"{"a":null}"#), RULES),
-            (Edit { patch: None, persist: Some(true) }, RULES),
+            (Edit { persist: Some(true), ..Edit::default() }, RULES),
             (patch(r#"{"a":1}"#), NO_BIRTH),
         ] {
             let key = key();
@@ -348,7 +348,7 @@ fn persisting_makes_it_live_longer(stand: &Stand) {
     block_on(async {
         let store = stand.worker();
         let key = inserted(&store, of("alice", key(), NOW)).await;
-        let persist = |persist| Edit { patch: None, persist: Some(persist) };
+        let persist = |persist| Edit { persist: Some(persist), ..Edit::default() };
         assert!(matches!(store.edit(&key, &persist(true), NO_BIRTH, NOW).await, Ok(Edited::Live(_))));
         assert!(live(&store, &key, at(86_400)).await.is_some_and(|session| session.persistent));
         assert_eq!(keys_of(&store, "alice", at(86_400)).await, [key]);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Admin;
-use crate::session::{Lifetimes, PublicId, Session};
+use crate::session::{Lifetimes, PublicId, Session, jar};
 use crate::sessions;
 
 pub(super) fn routes() -> Router<Admin> {
@@ -80,6 +80,9 @@ struct Shown {
     expires: u64,
     persistent: bool,
     data_bytes: usize,
+    /// The names of backends' cookies that it keeps; nobody is shown their values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cookies: Vec<ShownCookie>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Box<RawValue>>,
 }
@@ -94,8 +97,24 @@ impl Shown {
             expires: lifetimes.expiry(session).0,
             persistent: session.persistent,
             data_bytes: session.data.len(),
+            cookies: session.jar.names().map(ShownCookie::from).collect(),
             data: None,
         }
+    }
+}
+
+/// A cookie as the API shows it.
+#[derive(Serialize)]
+struct ShownCookie {
+    upstream: Box<str>,
+    name: String,
+    path: String,
+}
+
+impl From<&jar::Name> for ShownCookie {
+    fn from(of: &jar::Name) -> Self {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Self { upstream: of.upstream.clone(), name: text(&of.name), path: text(&of.path) }
     }
 }
 

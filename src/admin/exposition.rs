@@ -11,8 +11,9 @@ use prometheus_client::registry::Registry;
 
 use crate::metrics::{BUCKETS, Connections, Counter};
 use crate::proxy::access::RouteCounters;
+use crate::proxy::cookies::jar::Observed;
 use crate::session::KeyRing;
-use crate::store::Store;
+use crate::store::{Store, file};
 use crate::{proxy, sessions};
 
 /// One worker's counters.
@@ -45,7 +46,10 @@ impl Exposition {
         let routes = settings.routes.iter().map(proxy::route::Settings::label).chain(["none".to_owned()]).collect();
         let upstreams = settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
         let mut registry = Registry::with_prefix("session_gateway");
-        registry.register_collector(Box::new(Sum { workers, admin, store, ring, routes, upstreams, lost_lines }));
+        let jars = settings.upstreams.iter().filter_map(|of| Some((of.name.clone(), of.jar.as_ref()?)));
+        let observed = jars.map(|(upstream, jar)| (upstream, jar.observed.clone())).collect();
+        let sum = Sum { workers, admin, store, ring, routes, upstreams, observed, lost_lines };
+        registry.register_collector(Box::new(sum));
         Self { registry }
     }
 
@@ -67,6 +71,7 @@ struct Sum {
     ring: Arc<KeyRing>,
     routes: Vec<String>,
     upstreams: Vec<String>,
+    observed: Vec<(String, Observed)>,
     lost_lines: Arc<AtomicU64>,
 }
 
@@ -135,6 +140,37 @@ impl Sum {
             for (index, upstream) in self.upstreams.iter().enumerate() {
                 let sum = self.workers.iter().map(|worker| field(&worker.proxy.upstreams[index]).get()).sum();
                 sample(&mut family, &[("upstream", upstream.as_str())], sum)?;
+            }
+        }
+        let outcomes: [(&str, Field); 6] = [
+            ("captured", |of| &of.jar.captured),
+            ("adopted", |of| &of.jar.adopted),
+            ("over_limit", |of| &of.jar.over_limit),
+            ("ignored", |of| &of.jar.ignored),
+            ("homeless", |of| &of.jar.homeless),
+            ("refused", |of| &of.jar.refused),
+        ];
+        let help = "Cookies kept from browsers by what became of them; refused: sent by clients all the same";
+        let mut family = counter(encoder, "jar_cookies", help)?;
+        for (index, upstream) in self.upstreams.iter().enumerate() {
+            for (outcome, field) in outcomes {
+                let sum = self.workers.iter().map(|worker| field(&worker.proxy.upstreams[index]).get()).sum();
+                sample(&mut family, &[("upstream", upstream.as_str()), ("outcome", outcome)], sum)?;
+            }
+        }
+        let help = "Cookies that upstreams set, as a jar that only observes has seen them, and what enforce would do";
+        let mut family = counter(encoder, "jar_observed", help)?;
+        let word = |is: bool| if is { "true" } else { "false" };
+        for (upstream, observed) in &self.observed {
+            for (seen, count) in observed.counts() {
+                let labels = [
+                    ("upstream", upstream.as_str()),
+                    ("cookie", &*seen.cookie),
+                    ("enforce", seen.verdict.word()),
+                    ("script_readable", word(seen.is_readable)),
+                    ("secure", word(seen.is_secure)),
+                ];
+                sample(&mut family, &labels, count)?;
             }
         }
         let mut family =
@@ -225,6 +261,7 @@ impl Sum {
         let mut family = counter(encoder, "requests_without_store", help)?;
         sample(&mut family, &[("outcome", "rejected")], self.sum(|worker| &worker.proxy.rejected))?;
         sample(&mut family, &[("outcome", "anonymous")], self.sum(|worker| &worker.proxy.served_anonymous))?;
+        sample(&mut family, &[("outcome", "stale")], self.sum(|worker| &worker.proxy.served_stale))?;
         match &self.store {
             Store::Memory(memory) => {
                 let stats = memory.stats();
@@ -232,6 +269,9 @@ impl Sum {
                 let help = "Entries stored: sessions, and tickets remembered as dead";
                 gauge(encoder, "store_entries", help, stats.entries as u64)?;
                 gauge(encoder, "store_bytes", "Bytes that sessions take, estimated", stats.bytes)?;
+                if let Some(stats) = memory.file_stats() {
+                    file(encoder, stats)?;
+                }
             }
             Store::Redis(redis) => {
                 let stats = redis.stats();
@@ -259,6 +299,18 @@ impl Sum {
     fn sum(&self, field: impl Fn(&Worker) -> &Counter) -> u64 {
         self.workers.iter().map(|worker| field(worker).get()).sum()
     }
+}
+
+fn file(encoder: &mut DescriptorEncoder<'_>, stats: file::Stats) -> fmt::Result {
+    let help = "Entries that the session file does not have yet";
+    gauge(encoder, "store_file_waiting", help, stats.waiting as u64)?;
+    let help = "When the session file last had everything";
+    gauge(encoder, "store_file_synced_timestamp_seconds", help, stats.synced_at.0)?;
+    single(encoder, "store_file_records", "Entries written to the session file", stats.records)?;
+    single(encoder, "store_file_failures", "Times that the session file could not be written", stats.failures)?;
+    gauge(encoder, "store_file_bytes", "Bytes of entries in the session file", stats.bytes)?;
+    let help = "Entries of the session file that could not be read at start";
+    gauge(encoder, "store_file_unreadable", help, stats.unreadable)
 }
 
 fn counter<'a>(

@@ -12,14 +12,13 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::admin::{self, Token};
 use crate::telemetry::Access;
-use crate::{listener, proxy, telemetry, tls};
+use crate::{listener, proxy, store, telemetry, tls};
 
 use super::Config;
-use super::mistake::{Fault, Kind};
+use super::mistake::{Fault, Kind, Place};
 use super::reader::Noted;
 use super::section::{At, Section};
 use super::session::session;
-use super::store::store;
 use super::units::MIB;
 use super::upstream::{routes, upstreams};
 use super::value::{Value, address, choice, duration, flag, malformed, number, path, size, text};
@@ -32,16 +31,19 @@ pub(super) fn file(root: &mut Section<'_>) -> Result<Config, Noted> {
     let tls = root.section("tls", tls);
     let upstreams = upstreams(root);
     let names = upstreams.iter().flatten().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
-    let routes = routes(root, &names);
+    let mut stale = Vec::new();
+    let routes = routes(root, &names, &mut stale);
     let upstreams = upstreams.and_then(|upstreams| upstreams.into_iter().map(|(_, upstream)| upstream).collect());
     let session = root.section("session", |section| session(section, tombstone(&upstreams)));
-    let store = root.section("store", store);
+    let store = root.section("store", super::store::store);
+    let kept = kept(root, &store, &stale);
     let admin = root.section("admin", |section| admin(section, &mut addresses));
     let log = root.section("log", log);
     let distinct = distinct(root, &addresses);
 
     let (listen, session) = (listen?, session?);
     distinct?;
+    kept?;
     Ok(Config {
         tls: tls?.filter(|_| listen.https.is_some()),
         listen,
@@ -134,6 +136,21 @@ fn distinct(root: &Section<'_>, addresses: &[At<SocketAddr>]) -> Result<(), Note
             let fault = Fault::new(Kind::Conflict, found, "an address or port of its own");
             result = Err(root.note(&second.place, fault.beside(&first.place, "taken here")));
         }
+    }
+    result
+}
+
+/// A route that wants old sessions needs a place where they are kept.
+fn kept(root: &Section<'_>, store: &Result<store::Settings, Noted>, stale: &[Place]) -> Result<(), Noted> {
+    let found = match store {
+        Ok(store::Settings::Memory(..)) => "sessions in memory cannot be out of reach",
+        Ok(store::Settings::Redis(redis)) if redis.near_cache.is_none() => "no session is kept without a near cache",
+        Ok(store::Settings::Redis(_)) | Err(_) => return Ok(()),
+    };
+    let mut result = Ok(());
+    for place in stale {
+        let fault = Fault::new(Kind::Conflict, found, "\"reject\" or \"anonymous\", or Redis with a near cache");
+        result = Err(root.note(place, fault));
     }
     result
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 
 use crate::store::redis::{Address, Password, Servers};
-use crate::store::{self, Settings, memory, near_cache};
+use crate::store::{self, Settings, file, memory, near_cache};
 
 use super::file::word_in_file;
 use super::host;
@@ -14,6 +14,8 @@ use super::mistake::{Fault, Kind, Place};
 use super::reader::Noted;
 use super::section::{Section, Taken};
 use super::value::{Value, choice, duration, flag, malformed, number, path, size, text};
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// The kinds of stores there are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,17 +29,21 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
     let kind = section.or("kind", Which::Memory, choice(&[("memory", Which::Memory), ("redis", Which::Redis)]));
     let max_sessions = section.or("max_sessions", 1_000_000, number(1..=1_000_000_000));
     let max_bytes = section.or("max_bytes", 1 << 30, size(64 << 10..=1 << 50));
+    let file = section.optional("file", path);
+    let sync =
+        section.or("sync", Duration::from_secs(1), duration(Duration::from_millis(100)..=Duration::from_mins(1)));
     let url = section.optional("url", text(URL, url));
     let password_file = section.optional("password_file", password);
     let ca = section.optional("ca", path);
     let key_prefix = section.or("key_prefix", "sgw".to_owned(), text("a prefix, such as \"sgw\"", prefix));
     let near_cache = section.or("near_cache", true, flag);
     let near_cache_size = section.or("near_cache_size", 64 << 20, size(64 << 10..=1 << 40));
+    let max_stale = section.or("max_stale", Duration::from_mins(5), duration(Duration::from_secs(1)..=DAY));
     let (shortest, longest) = (Duration::from_millis(1), Duration::from_mins(1));
     let timeout = section.or("timeout", Duration::from_millis(250), duration(shortest..=longest));
     let connect_timeout = section.or("connect_timeout", Duration::from_secs(1), duration(shortest..=longest));
 
-    let of_memory = [written(&max_sessions), written(&max_bytes)];
+    let of_memory = [written(&max_sessions), written(&max_bytes), written(&file), written(&sync)];
     let of_redis = [
         written(&url),
         written(&password_file),
@@ -45,6 +51,7 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
         written(&key_prefix),
         written(&near_cache),
         written(&near_cache_size),
+        written(&max_stale),
         written(&timeout),
         written(&connect_timeout),
     ];
@@ -57,8 +64,10 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
         only_its_own = Err(section.note(place, fault.beside(&kind.place, "the kind")));
     }
     if kind.value == Which::Memory {
-        let settings = memory::Settings { max_sessions: max_sessions?.value, max_bytes: max_bytes?.value };
-        return only_its_own.map(|()| Settings::Memory(settings));
+        let bounds = memory::Settings { max_sessions: max_sessions?.value, max_bytes: max_bytes?.value };
+        let (path, sync) = (file?.value, sync?.value);
+        let file = path.map(|path| file::Settings { path, sync });
+        return only_its_own.map(|()| Settings::Memory(bounds, file));
     }
 
     let (url, password_file, ca) = (url?, password_file?, ca?);
@@ -77,12 +86,13 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
         let fault = Fault::new(Kind::Conflict, "the url is not one of TLS", "a url that begins with rediss://");
         return Err(section.note(&ca.place, fault.beside(&url.place, "the url")));
     }
-    let (near_cache, near_cache_size) = (near_cache?, near_cache_size?);
-    if near_cache_size.written && !near_cache.value {
-        let fault = Fault::new(Kind::Conflict, "there is no near cache", "no size, or near_cache = true");
-        return Err(section.note(&near_cache_size.place, fault.beside(&near_cache.place, "switched off")));
+    let near_cache = near_cache?;
+    for place in [written(&near_cache_size), written(&max_stale)].into_iter().flatten().filter(|_| !near_cache.value) {
+        let fault = Fault::new(Kind::Conflict, "there is no near cache", "near_cache = true, or neither");
+        only_its_own = Err(section.note(&place, fault.beside(&near_cache.place, "switched off")));
     }
-    let near_cache = near_cache.value.then_some(near_cache::Settings { max_bytes: near_cache_size.value });
+    let kept = near_cache::Settings { max_bytes: near_cache_size?.value, max_stale: max_stale?.value };
+    let near_cache = near_cache.value.then_some(kept);
     let settings = store::redis::Settings {
         servers,
         tls,

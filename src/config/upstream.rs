@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::proxy::route::{self, OnStoreFailure};
 use crate::proxy::upstream::{self, Server, Trust};
 
+use super::cookies;
 use super::host;
+use super::jar;
 use super::mistake::{Fault, Kind, Place};
 use super::nearest::nearest;
 use super::reader::Noted;
@@ -45,12 +47,14 @@ fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<upstream::Se
     let body_timeout = section.or("body_timeout", Duration::from_mins(1), duration(MILLISECOND..=DAY));
     let keepalive = section.or("keepalive", Duration::from_mins(1), duration(MILLISECOND..=DAY));
     let max_idle = section.or("max_idle", 64, number(0..=65_536));
-    let jar = section.section("jar", jar);
-    jar?;
+    let jar = section.section("jar", jar::read);
+    let cookies = section.named("cookies", cookies::rule);
     Ok(upstream::Settings {
         name: name?,
         servers: servers?.value,
         trust: trust?.value,
+        jar: jar?,
+        cookies: cookies::rules(cookies?)?,
         connect_timeout: connect_timeout?.value,
         response_timeout: response_timeout?.value,
         body_timeout: body_timeout?.value,
@@ -108,38 +112,14 @@ fn host_and_port(authority: &str) -> Option<(&str, Option<&str>)> {
     Some((host, rest.strip_prefix(':')))
 }
 
-/// The jar is for a later version: what it is set to is read, and must be off.
-fn jar(section: &mut Section<'_>) -> Result<(), Noted> {
-    let mode = section.or("mode", (), |value: &Value<'_>| {
-        let mode = choice(&[("off", false), ("observe", true), ("enforce", true)])(value)?;
-        if !mode {
-            return Ok(());
-        }
-        let found = format!("{} is not supported by this version", value.quoted());
-        Err(value.wrong(Fault::new(Kind::Unsupported, found, "\"off\"")))
-    });
-    let capture = section.or("capture", (), |value: &Value<'_>| match value.toml.as_str() {
-        Some("http-only") => Ok(()),
-        Some(other) => Err(value.wrong(malformed(other, "a list of cookie names, or \"http-only\""))),
-        None => list(0..=256, text("a cookie's name", captured))(value).map(drop),
-    });
-    mode.and(capture).map(drop)
-}
-
-/// A cookie's name, or the start of one and `*`.
-fn captured(written: &str) -> Result<(), Fault> {
-    let name = written.strip_suffix('*').unwrap_or(written);
-    let good = |each: u8| each.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}*".contains(&each);
-    if !name.is_empty() && name.bytes().all(good) {
-        return Ok(());
-    }
-    Err(malformed(written, "a cookie's name, such as \"session\", or the start of one, such as \"app_*\""))
-}
-
-/// Reads every `[[route]]`; each names one of the upstreams.
-pub(super) fn routes(root: &mut Section<'_>, upstreams: &[&str]) -> Result<Vec<route::Settings>, Noted> {
+/// Reads every `[[route]]`; each names one of the upstreams. `stale` gets the places of those that want old sessions.
+pub(super) fn routes(
+    root: &mut Section<'_>,
+    upstreams: &[&str],
+    stale: &mut Vec<Place>,
+) -> Result<Vec<route::Settings>, Noted> {
     let mut seen = BTreeMap::new();
-    let routes = root.each("route", |section| route(section, upstreams, &mut seen))?;
+    let routes = root.each("route", |section| route(section, upstreams, &mut seen, stale))?;
     if routes.value.is_empty() {
         let place = Place { key: "route".to_owned(), span: None };
         return Err(root.note(&place, Fault::new(Kind::MissingKey, "missing", "[[route]], with its upstream")));
@@ -149,14 +129,24 @@ pub(super) fn routes(root: &mut Section<'_>, upstreams: &[&str]) -> Result<Vec<r
 
 type Seen = BTreeMap<(Option<String>, String), Place>;
 
-fn route(section: &mut Section<'_>, upstreams: &[&str], seen: &mut Seen) -> Result<route::Settings, Noted> {
+fn route(
+    section: &mut Section<'_>,
+    upstreams: &[&str],
+    seen: &mut Seen,
+    stale: &mut Vec<Place>,
+) -> Result<route::Settings, Noted> {
     let host = section.optional("host", text("a host name", host::pattern));
     let path = section.or("path", "/".to_owned(), text("a path", route_path));
     let upstream = section.required("upstream", "the name of an upstream", |value| upstream_index(value, upstreams));
     let session = section.or("session", true, flag);
     let passive = section.or("passive", false, flag);
-    let words = [("reject", OnStoreFailure::Reject), ("anonymous", OnStoreFailure::Anonymous)];
+    let words = [
+        ("reject", OnStoreFailure::Reject),
+        ("anonymous", OnStoreFailure::Anonymous),
+        ("stale", OnStoreFailure::Stale),
+    ];
     let on_store_failure = section.or("on_store_failure", OnStoreFailure::Reject, choice(&words));
+    stale.extend(on_store_failure.iter().filter(|at| at.value == OnStoreFailure::Stale).map(|at| at.place.clone()));
     let (host, path) = (host?.value, path?.value);
 
     if let Some(first) = seen.insert((host.clone(), path.clone()), section.place().clone()) {
@@ -187,7 +177,7 @@ fn upstream_index(value: &Value<'_>, upstreams: &[&str]) -> Result<usize, Noted>
 }
 
 /// A prefix that request paths are compared with as they come, hence without anything that has two spellings.
-fn route_path(written: &str) -> Result<String, Fault> {
+pub(super) fn route_path(written: &str) -> Result<String, Fault> {
     let fault = |expected: &str| Err(malformed(written, expected));
     // RFC 3986 section 3.3, `pchar` without percent-encoding.
     let plain = |each: u8| each.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&each);

@@ -1,5 +1,8 @@
 //! `Cookie` in, `Set-Cookie` out.
 
+pub mod jar;
+pub mod rules;
+
 use bytes::{BufMut, BytesMut};
 use http::HeaderMap;
 use http::header::{Entry, HeaderValue, SET_COOKIE};
@@ -32,6 +35,17 @@ pub enum SameSite {
     None,
 }
 
+impl SameSite {
+    /// As the attribute has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Lax => "Lax",
+            Self::Strict => "Strict",
+            Self::None => "None",
+        }
+    }
+}
+
 /// Our cookie, as it is read and written.
 #[derive(Debug)]
 pub struct OurCookie {
@@ -51,11 +65,8 @@ impl OurCookie {
         if settings.secure {
             attributes.push_str("; Secure");
         }
-        attributes.push_str(match settings.same_site {
-            SameSite::Lax => "; SameSite=Lax",
-            SameSite::Strict => "; SameSite=Strict",
-            SameSite::None => "; SameSite=None",
-        });
+        attributes.push_str("; SameSite=");
+        attributes.push_str(settings.same_site.word());
         Self { name: settings.name.as_bytes().into(), attributes: attributes.into_bytes().into() }
     }
 

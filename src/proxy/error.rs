@@ -71,7 +71,10 @@ impl Error {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Session { source, .. } => match source {
                 sessions::Error::Store(
-                    store::Error::Full | store::Error::Unavailable(_) | store::Error::Unreadable(_),
+                    store::Error::Full
+                    | store::Error::JarOverLimit
+                    | store::Error::Unavailable(_)
+                    | store::Error::Unreadable(_),
                 )
                 | sessions::Error::Contended => StatusCode::SERVICE_UNAVAILABLE,
                 // The backend asked for more than a session may hold.

@@ -33,6 +33,8 @@ pub enum OnStoreFailure {
     Reject,
     /// It is served as a visitor's without a session, whose cookie stays as it is.
     Anonymous,
+    /// It is served with the session as it was a while ago, where that is known, and may change nothing; 503 elsewhere.
+    Stale,
 }
 
 impl Settings {

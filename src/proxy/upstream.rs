@@ -18,6 +18,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::body::{self, RequestBody};
+use super::cookies::{jar, rules::Rules};
 use super::headers::{Names, is_idempotent};
 use crate::metrics::Counter;
 pub use answer::Malformed;
@@ -34,6 +35,10 @@ pub struct Settings {
     pub servers: Vec<Server>,
     /// Which session headers it is given and which of its own are honoured.
     pub trust: Trust,
+    /// Which of its cookies are kept in the session; none where it has no jar.
+    pub jar: Option<jar::Settings>,
+    /// What is changed about its other cookies.
+    pub cookies: Rules,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
     /// How long the response head may take, from the moment the request is sent.
@@ -147,6 +152,8 @@ pub struct Counters {
     pub reused: Counter,
     /// Exchanges that ended without an answer.
     pub failures: Counter,
+    /// Of its cookies.
+    pub jar: jar::Counters,
 }
 
 /// One worker's view of an upstream.
@@ -175,6 +182,21 @@ impl Upstream {
     /// What it may do with sessions.
     pub fn trust(&self) -> Trust {
         self.settings.trust
+    }
+
+    /// Which of its cookies are kept in the session.
+    pub fn jar(&self) -> Option<&jar::Settings> {
+        self.settings.jar.as_ref()
+    }
+
+    /// What is changed about its cookies that pass to the browser.
+    pub fn cookies(&self) -> &Rules {
+        &self.settings.cookies
+    }
+
+    /// What is counted of its cookies.
+    pub fn jar_counters(&self) -> &jar::Counters {
+        &self.counters.jar
     }
 
     /// How long bodies may stand still.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
-use super::data;
+use super::{data, jar};
 
 /// The longest user name, in bytes.
 pub const LONGEST_USER: usize = 256;
@@ -19,6 +19,8 @@ pub struct Change {
     pub user: Option<Box<str>>,
     /// Whether it gets a new ticket and id, with the same data.
     pub renew: bool,
+    /// Whether the renewal is for a login of the backend's own, which passes with a dead ticket, too.
+    pub is_login: bool,
     /// Which sessions end.
     pub end: Option<End>,
 }
@@ -37,6 +39,7 @@ impl fmt::Debug for Change {
             .field("edit", &self.edit)
             .field("has_user", &self.user.is_some())
             .field("renew", &self.renew)
+            .field("is_login", &self.is_login)
             .field("end", &self.end)
             .finish()
     }
@@ -49,17 +52,20 @@ pub struct Edit {
     pub patch: Option<Patch>,
     /// Whether its cookie is to outlive the browser.
     pub persist: Option<bool>,
+    /// What becomes of the backend's own cookies.
+    pub jar: Option<Box<jar::Changes>>,
 }
 
 impl Edit {
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.patch.is_none() && self.persist.is_none()
+        self.patch.is_none() && self.persist.is_none() && self.jar.is_none()
     }
 
     /// Whether a session could be born of it: something is set, not only removed.
     pub fn keeps_something(&self) -> bool {
         self.patch.as_ref().is_some_and(|patch| patch.iter().any(|(_, value)| value.is_some()))
+            || self.jar.as_ref().is_some_and(|jar| jar.keeps_something())
     }
 }
 

@@ -21,6 +21,16 @@ impl Data {
         if self.0.is_empty() { "{}" } else { &self.0 }
     }
 
+    /// Reads back a text that was kept; none where it could not be ours.
+    pub fn read(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self::default());
+        }
+        let printable = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        let object = text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
+        (printable && object).then(|| Self(text.into()))
+    }
+
     /// Bytes of the JSON text; zero where nothing is kept.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -172,6 +182,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_object_in_printable_ascii_is_not_read_back() {
+        for text in [
+            "{",
+            "[]",
+            "1",
+            " {}",
+            "{}{}",
+            "{\"a\":\"\u{e9}\"}",
+            "{\"a\":1}\n",
+            "{\"a\":\r\nX-Session-User: root\r\n1}",
+        ] {
+            assert_eq!(Data::read(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
     fn fields_that_are_not_ours_are_no_data() {
         for (key, value) in [
             ("a", ""),
@@ -223,6 +249,7 @@ mod tests {
             let fields = data.fields();
             let backwards = fields.iter().rev().map(|(key, value)| (key.as_str(), *value));
             prop_assert_eq!(Data::from_fields(backwards), Some(data.clone()));
+            prop_assert_eq!(Data::read(if data.is_empty() { "" } else { data.as_str() }), Some(data));
         }
     }
 }

@@ -187,6 +187,17 @@ pub struct StoreKey(pub(super) [u8; 16]);
 impl StoreKey {
     /// The smallest key, where a range over keys begins.
     pub const FIRST: Self = Self([0; 16]);
+
+    /// It as a store may write it down.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl From<[u8; 16]> for StoreKey {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
 }
 
 impl fmt::Debug for StoreKey {

@@ -44,8 +44,8 @@ impl Sessions {
     }
 
     async fn try_commit(&self, visit: &Visit, change: &Change, answer: Answer, now: UnixTime) -> Result<Cookie, Error> {
-        if let Standing::Unknown(because) = visit.standing {
-            return Err(because.into());
+        if let Standing::Unknown(because) | Standing::Stale(_, because) = &visit.standing {
+            return Err((*because).into());
         }
         match change.end {
             Some(end @ (End::This | End::All)) => return self.end(visit, change, end, answer, now).await,
@@ -56,7 +56,7 @@ impl Sessions {
         let after = if let Some(user) = &change.user {
             self.log_in(visit, user, &change.edit, now).await?
         } else if change.renew {
-            self.renew(visit, &change.edit, now).await?
+            self.renew(visit, change, now).await?
         } else if !change.edit.is_empty() {
             self.edit(visit, &change.edit, now).await?
         } else {
@@ -88,7 +88,7 @@ impl Sessions {
             _ if answer == Answer::Shared => Some(Cookie::Keep),
             Standing::Live(_) => self.is_settled(visit, now).then_some(Cookie::Keep),
             Standing::Guest => (!visit.outdated).then_some(Cookie::Keep),
-            Standing::Dead | Standing::Unknown(_) => Some(Cookie::Keep),
+            Standing::Dead | Standing::Unknown(_) | Standing::Stale(..) => Some(Cookie::Keep),
             Standing::New { expired: Some(_) } => None,
             Standing::New { expired: None } => {
                 let wanted = self.settings.guest_cookie && answer == Answer::Private && !self.is_late(visit, now);
@@ -125,7 +125,9 @@ impl Sessions {
                 Ok(None) => self.guest_cookie(&visit.secret, now),
                 Ok(Some(_)) | Err(_) => Cookie::Keep,
             },
-            Standing::New { expired: None } | Standing::Dead | Standing::Unknown(_) => Cookie::Keep,
+            Standing::New { expired: None } | Standing::Dead | Standing::Unknown(_) | Standing::Stale(..) => {
+                Cookie::Keep
+            }
         }
     }
 
@@ -139,7 +141,7 @@ impl Sessions {
     async fn edit(&self, visit: &Visit, edit: &Edit, now: UnixTime) -> Result<After, Error> {
         let late = self.is_late(visit, now);
         let mut birth = match &visit.standing {
-            Standing::Dead | Standing::Unknown(_) => return Ok(After::Dropped),
+            Standing::Dead | Standing::Unknown(_) | Standing::Stale(..) => return Ok(After::Dropped),
             Standing::New { expired: Some(_) } if late => return Ok(After::Dropped),
             Standing::New { expired } => return self.bear(visit.secret.clone(), *expired, edit, now).await,
             // A first write joins a session that a parallel one has just given birth to.
@@ -231,7 +233,7 @@ impl Sessions {
             self.counters.dropped.increment();
         }
         match &visit.standing {
-            Standing::Dead | Standing::Unknown(_) => {
+            Standing::Dead | Standing::Unknown(_) | Standing::Stale(..) => {
                 self.counters.dropped.increment();
                 Ok(Cookie::Keep)
             }
@@ -276,7 +278,9 @@ impl Sessions {
     async fn end_others(&self, visit: &Visit, user: Option<&str>, now: UnixTime) -> Result<(), Error> {
         let here = match visit.standing {
             Standing::Live(_) => self.find(visit.secret.clone(), visit.key, Step::Commit, now).await?,
-            Standing::New { .. } | Standing::Guest | Standing::Dead | Standing::Unknown(_) => Found::Nothing,
+            Standing::New { .. } | Standing::Guest | Standing::Dead | Standing::Unknown(_) | Standing::Stale(..) => {
+                Found::Nothing
+            }
         };
         let (owner, this): (_, Option<PublicId>) = match here {
             Found::Live { session, .. } => (session.user.clone(), Some(session.id)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::commit::After;
 use super::cookie::Due;
 use super::{Error, Found, Sessions, Standing, Step, Visit};
-use crate::session::{Edit, Entry, Secret, Session, StoreKey, UnixTime};
+use crate::session::{Change, Edit, Entry, Secret, Session, StoreKey, UnixTime};
 use crate::store::{Replace, Replaced, edited};
 
 /// How often a step over two keys is tried when others change the session meanwhile.
@@ -35,6 +35,8 @@ impl Sessions {
                 let same_user = old.user.as_deref() == Some(user);
                 if same_user || old.user.is_none() {
                     session.data = old.data.clone();
+                    // With the version that its cookies are stamped with.
+                    (session.jar, session.version) = (old.jar.clone(), old.version);
                 }
                 session.persistent = same_user && old.persistent;
             }
@@ -51,14 +53,16 @@ impl Sessions {
     }
 
     /// A new secret and id for the same session, at the backend's request. A guest has nothing to take along: the old
-    /// ticket dies, and what is kept begins under the new one.
-    pub(super) async fn renew(&self, visit: &Visit, edit: &Edit, now: UnixTime) -> Result<After, Error> {
+    /// ticket dies, and what is kept begins under the new one. A login of the backend's own passes with a dead ticket.
+    pub(super) async fn renew(&self, visit: &Visit, change: &Change, now: UnixTime) -> Result<After, Error> {
+        let edit = &change.edit;
         for _ in 0..MOST_TRIES {
             let left = self.left(visit, now).await?;
             let secret = Secret::random();
             let ticket = match &left {
+                Left::Dead if change.is_login && edit.keeps_something() => None,
                 Left::Dead => return Ok(After::Dropped),
-                Left::Ticket(_) if self.is_late(visit, now) => return Ok(After::Dropped),
+                Left::Ticket(_) if self.is_late(visit, now) && !change.is_login => return Ok(After::Dropped),
                 Left::Session(_, old) => {
                     let key = secret.store_key();
                     let session = Session { id: key.into(), issued_at: now, renewed_from: None, ..Session::clone(old) };
@@ -75,7 +79,11 @@ impl Sessions {
                 Left::Nothing => None,
             };
             if edit.keeps_something() {
-                return self.bear(secret, ticket, edit, now).await;
+                match self.bear(secret, ticket, edit, now).await? {
+                    // Another login has just left the ticket dead, which this one passes.
+                    After::Dropped if change.is_login => continue,
+                    after => return Ok(after),
+                }
             }
             match ticket {
                 Some(old) if self.store.bar(&old, self.tombstone(now), now).await? != Replaced::Done => {}
@@ -89,7 +97,7 @@ impl Sessions {
     /// What the visitor's ticket leads to now.
     async fn left(&self, visit: &Visit, now: UnixTime) -> Result<Left, Error> {
         let found = match &visit.standing {
-            Standing::Dead | Standing::Unknown(_) => return Ok(Left::Dead),
+            Standing::Dead | Standing::Unknown(_) | Standing::Stale(..) => return Ok(Left::Dead),
             Standing::New { expired: None } => return Ok(Left::Nothing),
             Standing::New { expired: Some(key) } => {
                 let free = self.store.load_anew(key, now).await?.is_none();

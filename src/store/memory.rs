@@ -4,6 +4,7 @@
 //! held across an await would deadlock. Beside the map stand three small indexes (by user, by id, by idleness), which
 //! change under the same entry's lock, always through [`Memory::account`], and are leaves in the order of locks.
 
+mod filed;
 mod index;
 mod room;
 
@@ -16,6 +17,7 @@ use foldhash::fast::RandomState;
 
 use super::{EditRules, Edited, Ended, Error, Replace, Replaced, bytes, edited};
 use crate::session::{Edit, Entry, Lifetimes, PublicId, Session, StoreKey, UnixTime};
+pub(super) use filed::{Filed, Recalled};
 use index::Indexes;
 use room::Room;
 
@@ -48,6 +50,8 @@ pub struct Memory {
     expired: AtomicU64,
     lifetimes: Lifetimes,
     settings: Settings,
+    /// What a file has to be told, where there is one.
+    filed: Option<Filed>,
 }
 
 /// How full it is, and what it did about it.
@@ -79,6 +83,7 @@ impl Memory {
             expired: AtomicU64::new(0),
             lifetimes,
             settings,
+            filed: None,
         }
     }
 
@@ -111,8 +116,10 @@ impl Memory {
         if let Some(mut entry) = self.map.get_mut(old)
             && let Entry::Renewed(renewed) = &mut *entry
             && renewed.to == *key
+            && until < renewed.until
         {
-            renewed.until = renewed.until.min(until);
+            self.note(old, Some(&Entry::Renewed(renewed.clone())), true);
+            renewed.until = until;
         }
     }
 
@@ -126,8 +133,9 @@ impl Memory {
         }
         // Room is made before the entry is locked, since eviction locks other entries.
         let room = self.reserve()?;
-        let mut born = edited(&Session::new(*key, now), edit, rules.max_data)?;
-        born.version = 0;
+        // One before the first, so that what is born has the version 0, and so have its cookies.
+        let unborn = Session { version: u32::MAX, ..Session::new(*key, now) };
+        let born = edited(&unborn, edit, rules.max_data)?;
         match self.map.entry(*key) {
             // Another first write of the same guest came in between: both are kept.
             Slot::Occupied(slot) if slot.get().at(now, &self.lifetimes).is_some() => {
@@ -155,6 +163,13 @@ impl Memory {
             }
             Some(Entry::Live(session)) => {
                 let next = Arc::new(edited(&session, edit, rules.max_data)?);
+                if next.is_empty() && !next.jar.is_blank() {
+                    // The backend has logged somebody out: no answer to an earlier request brings a cookie back.
+                    let until = now.after(self.lifetimes.tombstone);
+                    self.put(Slot::Occupied(slot), Entry::Ended { until }, None);
+                    return Ok(Edited::Emptied);
+                }
+                self.note(key, Some(slot.get()), !next.is_empty());
                 if next.is_empty() {
                     self.account(key, Some(&session), None);
                     slot.remove();
@@ -308,13 +323,23 @@ impl Memory {
             let before = Arc::clone(session);
             let mut next = Session::clone(session);
             change(&mut next);
+            if next == *before {
+                return;
+            }
             *session = Arc::new(next);
             self.account(key, Some(&before), Some(session));
+            self.note(key, Some(&Entry::Live(before)), true);
         }
     }
 
     /// Writes an entry; a session that comes where none was takes `room`.
     fn put(&self, slot: Slot<'_, StoreKey, Entry>, entry: Entry, room: Option<Room<'_>>) {
+        let before = if let Slot::Occupied(slot) = &slot { Some(slot.get()) } else { None };
+        self.note(slot.key(), before, true);
+        self.place(slot, entry, room);
+    }
+
+    fn place(&self, slot: Slot<'_, StoreKey, Entry>, entry: Entry, room: Option<Room<'_>>) {
         let key = *slot.key();
         let before = match &slot {
             Slot::Occupied(slot) => live(slot.get()).cloned(),
@@ -337,6 +362,7 @@ impl Memory {
 
     /// Removes an entry; says whether it was a session.
     fn vacate(&self, slot: OccupiedEntry<'_, StoreKey, Entry>) -> bool {
+        self.note(slot.key(), Some(slot.get()), false);
         let session = live(slot.get()).cloned();
         if session.is_some() {
             self.account(slot.key(), session.as_deref(), None);

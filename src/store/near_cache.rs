@@ -29,6 +29,8 @@ use crate::session::{Entry, Lifetimes, Session, StoreKey, UnixTime};
 pub struct Settings {
     /// How many bytes its sessions together may hold, by the store's own estimate.
     pub max_bytes: u64,
+    /// How old a session may be that is served where an old one is better than none, while Redis cannot be asked.
+    pub max_stale: Duration,
 }
 
 /// How long a session counts after it was read, whatever is not heard of.
@@ -40,6 +42,7 @@ const TYPICAL_BYTES: u64 = 512;
 /// The sessions.
 pub(super) struct NearCache {
     sessions: Sessions,
+    max_stale: Duration,
     lifetimes: Lifetimes,
 }
 
@@ -99,7 +102,7 @@ impl NearCache {
             .build()
             .expect("both capacities are given");
         let sessions = Cache::with_options(options, Bytes, RandomState::default(), DefaultLifecycle::default());
-        Self { sessions, lifetimes }
+        Self { sessions, max_stale: settings.max_stale, lifetimes }
     }
 
     /// The session under a key, if a read would find no other.
@@ -125,10 +128,10 @@ impl NearCache {
         }
     }
 
-    /// The session under a key as it was when it was last read, if that is not longer ago than `max_age`.
-    pub(super) fn find_old(&self, key: &StoreKey, max_age: Duration, now: UnixTime) -> Option<Arc<Session>> {
+    /// The session under a key as it was when it was last read, if that is not too long ago.
+    pub(super) fn find_old(&self, key: &StoreKey, now: UnixTime) -> Option<Arc<Session>> {
         let kept = self.sessions.get(key)?;
-        let is_young = kept.age(now).is_some_and(|age| age <= max_age);
+        let is_young = kept.age(now).is_some_and(|age| age <= self.max_stale);
         (is_young && now < self.lifetimes.expiry(&kept.session)).then(|| Arc::clone(&kept.session))
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `m` | what the entry is, in words, behind the version of this format: see [`meta`] |
 //! | `u` | the user, where one is logged in |
+//! | `c:NAME` | one cookie of a backend's, or that it was deleted: see `session/jar/fields.rs` |
 //! | `d:KEY` | one key of the session's data, and its JSON text; as in the text itself, the key's escapes included |
 //!
 //! The scripts under `redis/` read and write the same fields. Whatever else a hash has is left alone.
@@ -11,7 +12,7 @@
 use std::sync::Arc;
 
 use crate::session::entry::Renewed;
-use crate::session::{Data, Entry, PublicId, Session, StoreKey, UnixTime};
+use crate::session::{Data, Entry, Jar, PublicId, Session, StoreKey, UnixTime};
 
 /// Why a stored record cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum Flaw {
     /// The data is not what we write.
     #[error("its data is not JSON in ASCII")]
     Data,
+    /// A cookie is not what we write.
+    #[error("one of its cookies is damaged")]
+    Jar,
 }
 
 /// A key in text: 22 characters of base64url.
@@ -83,6 +87,8 @@ pub(super) fn read(fields: &[(Vec<u8>, Vec<u8>)]) -> Result<Option<Entry>, Flaw>
             }
         }
         session.data = Data::from_fields(data).ok_or(Flaw::Data)?;
+        let cookies = fields.iter().filter_map(|(field, value)| Some((field.strip_prefix(b"c:")?, &**value)));
+        session.jar = Jar::from_fields(cookies).ok_or(Flaw::Jar)?;
     }
     Ok(Some(entry))
 }
@@ -128,10 +134,17 @@ pub(super) fn read_meta(meta: &[u8]) -> Result<Entry, Flaw> {
 }
 
 /// A session's fields besides `m`, with their values.
-pub(super) fn fields(session: &Session) -> Vec<(String, String)> {
-    let user = session.user.iter().map(|user| ("u".to_owned(), user.to_string()));
+pub(super) fn fields(session: &Session) -> Fields {
+    let user = session.user.iter().map(|user| (b"u".to_vec(), user.as_bytes().to_vec()));
     let data = session.data.fields();
-    user.chain(data.into_iter().map(|(key, value)| (data_field(&key), value.to_owned()))).collect()
+    let data = data.into_iter().map(|(key, value)| (data_field(&key).into_bytes(), value.as_bytes().to_vec()));
+    let cookies = session.jar.fields().map(|(field, value)| (cookie_field(&field), value));
+    user.chain(data).chain(cookies).collect()
+}
+
+/// The field of a cookie.
+pub(super) fn cookie_field(field: &[u8]) -> Vec<u8> {
+    [b"c:", field].concat()
 }
 
 /// The field of a key of the data, given as it stands in the text.
@@ -155,7 +168,7 @@ mod tests {
     fn written(entry: &Entry) -> Fields {
         let mut all = vec![(b"m".to_vec(), meta(entry).into_bytes())];
         if let Entry::Live(session) = entry {
-            all.extend(fields(session).into_iter().map(|(field, value)| (field.into_bytes(), value.into_bytes())));
+            all.extend(fields(session));
         }
         all
     }
@@ -214,7 +227,8 @@ mod tests {
         assert_eq!(with(b"d:\xff", b"1").unwrap_err(), Flaw::Data);
         assert_eq!(with(b"d:a", b"1,\"b\":2").unwrap_err(), Flaw::Data);
         assert_eq!(read(&[(b"other".to_vec(), b"1".to_vec())]).unwrap_err(), Flaw::Meta);
-        assert!(with(b"c:sid", b"anything").unwrap().is_some(), "what a later version adds is left alone");
+        assert_eq!(with(b"c:sid", b"anything").unwrap_err(), Flaw::Jar);
+        assert!(with(b"e:sid", b"anything").unwrap().is_some(), "what a later version adds is left alone");
     }
 
     proptest! {

@@ -24,7 +24,6 @@ mod shared;
 mod tracking;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use redis::Value;
 use tokio::time::{Instant, timeout};
@@ -33,7 +32,7 @@ use tokio_rustls::rustls::ClientConfig;
 use super::near_cache::{Found, Tracking};
 use super::record::{self, Flaw};
 use super::{EditRules, Edited, Ended, Error, Outage, Replaced};
-use crate::session::{Edit, Entry, Lifetimes, Patch, Session, StoreKey, UnixTime, entry::Renewed};
+use crate::session::{Edit, Entry, Lifetimes, Patch, Session, StoreKey, UnixTime, entry::Renewed, jar};
 use connect::{Answer, Question, Verb};
 use reply::{INCOMPREHENSIBLE, Reply, pairs};
 use script::Script;
@@ -84,8 +83,8 @@ impl Redis {
     }
 
     /// The session under a key as it was when it was last read, where that is not too long ago.
-    pub(super) fn load_old(&self, key: &StoreKey, max_age: Duration, now: UnixTime) -> Option<Arc<Session>> {
-        self.shared.near.as_ref()?.find_old(key, max_age, now)
+    pub(super) fn load_old(&self, key: &StoreKey, now: UnixTime) -> Option<Arc<Session>> {
+        self.shared.near.as_ref()?.find_old(key, now)
     }
 
     pub(super) async fn load_anew(&self, key: &StoreKey, now: UnixTime) -> Result<Option<Entry>, Error> {
@@ -132,10 +131,17 @@ impl Redis {
         }
         let birth = rules.birth.map_or_else(String::new, |since| since.0.to_string());
         let persist = edit.persist.map_or("", |persist| if persist { "p" } else { "-" });
-        let (most, id, count) = (rules.max_data.to_string(), record::key(key), (sets.len() / 2).to_string());
-        let mut arguments =
-            vec![birth.as_bytes(), most.as_bytes(), persist.as_bytes(), id.as_slice(), count.as_bytes()];
+        let (most, id) = (rules.max_data.to_string(), record::key(key));
+        let counts = [sets.len() / 2, removals.len()].map(|count| count.to_string());
+        let jar = edit.jar.as_deref();
+        let seen = jar.and_then(|jar| jar.seen).map_or_else(String::new, |seen| seen.to_string());
+        let remembered = jar.map_or_else(String::new, |jar| jar.remembered.0.to_string());
+        let cookies: Vec<_> = jar.into_iter().flat_map(jar::Changes::fields).collect();
+        let cookies: Vec<_> = cookies.iter().map(|of| (record::cookie_field(&of.field), of.verb, &*of.rest)).collect();
+        let mut arguments = vec![birth.as_bytes(), most.as_bytes(), persist.as_bytes(), id.as_slice()];
+        arguments.extend([&*counts[0], &*counts[1], &*seen, &*remembered].map(str::as_bytes));
         arguments.extend(sets.iter().chain(&removals).map(String::as_bytes));
+        arguments.extend(cookies.iter().flat_map(|(field, verb, rest)| [&**field, verb.as_bytes(), rest]));
 
         let mut reply = self.change(&self.shared.scripts.edit, key, now, &arguments).await?;
         let edited = match reply.word() {
@@ -146,6 +152,7 @@ impl Redis {
             b"dead" => Edited::Dead,
             b"not theirs" => Edited::NotTheirs,
             b"missing" => Edited::Missing,
+            b"jar over" => return Err(Error::JarOverLimit),
             b"over" => return Err(Error::DataOverLimit { size: reply.size()?, limit: rules.max_data }),
             _ => return Err(INCOMPREHENSIBLE),
         };
@@ -203,7 +210,7 @@ impl Redis {
     async fn create(&self, key: &StoreKey, session: &Session, over: &[u8], now: UnixTime) -> Result<Reply, Error> {
         let (meta, fields) = (record::live(session), record::fields(session));
         let mut arguments = vec![over, meta.as_bytes()];
-        arguments.extend(fields.iter().flat_map(|(field, value)| [field.as_bytes(), value.as_bytes()]));
+        arguments.extend(fields.iter().flat_map(|(field, value)| [&**field, &**value]));
         self.change(&self.shared.scripts.create, key, now, &arguments).await
     }
 

@@ -224,6 +224,8 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[session]", "persistent.idle_timeout = \"0s\"", OutOfRange, "session.persistent.idle_timeout"),
     ("[store]", "max_sessions = 0", OutOfRange, "store.max_sessions"),
     ("[store]", "max_bytes = \"1B\"", OutOfRange, "store.max_bytes"),
+    ("[store]", "sync = \"99ms\"", OutOfRange, "store.sync"),
+    ("[store]", "sync = \"2m\"", OutOfRange, "store.sync"),
     ("[upstream.app]", "servers = []", OutOfRange, "upstream.app.servers"),
     ("[upstream.app]", "connect_timeout = \"0s\"", OutOfRange, "upstream.app.connect_timeout"),
     ("[upstream.app]", "response_timeout = \"0s\"", OutOfRange, "upstream.app.response_timeout"),
@@ -279,6 +281,27 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[upstream.app]", "jar.capture = [\"*\"]", Malformed, "upstream.app.jar.capture[0]"),
     ("[upstream.app]", "jar.capture = [\"a*b\"]", Malformed, "upstream.app.jar.capture[0]"),
     ("[upstream.app]", "jar.capture = \"all\"", Malformed, "upstream.app.jar.capture"),
+    ("[upstream.app]", "jar.mode = \"enforce\"", Conflict, "upstream.app.jar.mode"),
+    ("[upstream.app]", "jar.renew_on = [\"/login\"]", Malformed, "upstream.app.jar.renew_on[0]"),
+    ("[upstream.app]", "jar.renew_on = [\"post /login\"]", Malformed, "upstream.app.jar.renew_on[0]"),
+    ("[upstream.app]", "jar.renew_on = [\"POST login\"]", Malformed, "upstream.app.jar.renew_on[0]"),
+    ("[upstream.app]", "jar.renew_on = \"POST /login\"", WrongType, "upstream.app.jar.renew_on"),
+    ("[upstream.app]", "jar.adopt_until = \"2027-02-29\"", Malformed, "upstream.app.jar.adopt_until"),
+    ("[upstream.app]", "jar.adopt_until = 2027-01-01T00:00:00Z", Malformed, "upstream.app.jar.adopt_until"),
+    ("[upstream.app]", "jar.adopt_until = 1969-12-31", Malformed, "upstream.app.jar.adopt_until"),
+    ("[upstream.app]", "jar.adopt_until = 31", WrongType, "upstream.app.jar.adopt_until"),
+    (
+        "[upstream.app]",
+        "jar = { capture = \"http-only\", adopt_until = 2027-01-01 }",
+        Conflict,
+        "upstream.app.jar.adopt_until",
+    ),
+    ("[upstream.app]", "cookies.\"a b\" = {}", Malformed, "upstream.app.cookies.a b"),
+    ("[upstream.app]", "cookies.a.same_site = \"off\"", NotAChoice, "upstream.app.cookies.a.same_site"),
+    ("[upstream.app]", "cookies.a.path = \"/;x\"", Malformed, "upstream.app.cookies.a.path"),
+    ("[upstream.app]", "cookies.a.domain = \"a;b\"", Malformed, "upstream.app.cookies.a.domain"),
+    ("[upstream.app]", "cookies.a.rename = \"b\"", UnknownKey, "upstream.app.cookies.a.rename"),
+    ("[upstream.app]", "jar = { mode = \"enforce\", capture = [] }", Conflict, "upstream.app.jar.mode"),
     ("[[route]]", "host = \"example.com:443\"", Malformed, "route[0].host"),
     ("[[route]]", "host = \"*\"", Malformed, "route[0].host"),
     ("[[route]]", "host = \"a.*.com\"", Malformed, "route[0].host"),
@@ -298,8 +321,6 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     // What a later version takes
     ("[upstream.app]", "servers = [\"https://a\"]", Unsupported, "upstream.app.servers[0]"),
     ("[upstream.app]", "servers = [\"h2c://a\"]", Unsupported, "upstream.app.servers[0]"),
-    ("[upstream.app]", "jar.mode = \"observe\"", Unsupported, "upstream.app.jar.mode"),
-    ("[upstream.app]", "jar.mode = \"enforce\"", Unsupported, "upstream.app.jar.mode"),
     // Names
     ("[listen]", "trusted_proxies = []", UnknownKey, "listen.trusted_proxies"),
     ("[listen]", "port = 80", UnknownKey, "listen.port"),
@@ -308,7 +329,6 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[session]", "persistent.idle = \"30m\"", UnknownKey, "session.persistent.idle"),
     ("[store]", "uri = \"redis://127.0.0.1\"", UnknownKey, "store.uri"),
     ("[upstream.app]", "server = \"http://a\"", UnknownKey, "upstream.app.server"),
-    ("[upstream.app]", "jar.adopt_until = 2027-01-01", UnknownKey, "upstream.app.jar.adopt_until"),
     ("[[route]]", "require_user = true", UnknownKey, "route[0].require_user"),
     ("[log]", "file = \"a\"", UnknownKey, "log.file"),
     ("[admin]", "token = \"a\"", UnknownKey, "admin.token"),
@@ -335,6 +355,28 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[store]", "kind = \"redis\"", MissingKey, "store.url"),
     ("[store]", "max_sessions = 5\nkind = \"redis\"\nurl = \"redis://a\"", Conflict, "store.max_sessions"),
     ("[store]", "max_bytes = \"1GiB\"\nkind = \"redis\"\nurl = \"redis://a\"", Conflict, "store.max_bytes"),
+    ("[[route]]", "on_store_failure = \"stale\"", Conflict, "route[0].on_store_failure"),
+    ("[store]", "near_cache = true", Conflict, "store.near_cache"),
+    (
+        "[store]",
+        "near_cache_size = \"1MiB\"\nkind = \"redis\"\nurl = \"redis://a\"\nnear_cache = false",
+        Conflict,
+        "store.near_cache_size",
+    ),
+    (
+        "[store]",
+        "max_stale = \"1m\"\nkind = \"redis\"\nurl = \"redis://a\"\nnear_cache = false",
+        Conflict,
+        "store.max_stale",
+    ),
+    (
+        "[store]",
+        "near_cache_size = \"1KiB\"\nkind = \"redis\"\nurl = \"redis://a\"",
+        OutOfRange,
+        "store.near_cache_size",
+    ),
+    ("[store]", "max_stale = \"0s\"\nkind = \"redis\"\nurl = \"redis://a\"", OutOfRange, "store.max_stale"),
+    ("[store]", "file = \"a.redb\"\nkind = \"redis\"\nurl = \"redis://a\"", Conflict, "store.file"),
     ("[store]", "ca = \"ca.crt\"\nkind = \"redis\"\nurl = \"redis://a\"", Conflict, "store.ca"),
     ("[store]", "url = \"redis://user@a\"\nkind = \"redis\"", Conflict, "store.url"),
     (
@@ -425,7 +467,7 @@ error: upstream.app.server: no such key
 10 | server = ["http://127.0.0.1:5000"]
    | ^^^^^^
    |
-   = note: expected servers, trust, connect_timeout, response_timeout, body_timeout, keepalive, max_idle or jar
+   = note: expected servers, trust, connect_timeout, response_timeout, body_timeout, keepalive, max_idle, jar or cookies
    = help: did you mean `servers`?
 
 gateway.toml: 5 mistakes"#;

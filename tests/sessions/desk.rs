@@ -43,7 +43,7 @@ pub(crate) fn nothing() -> Change {
 
 pub(crate) fn patch(json: &str) -> Change {
     let patch = Patch::parse(json.as_bytes()).expect("a patch");
-    Change { edit: Edit { patch: Some(patch), persist: None }, ..Change::default() }
+    Change { edit: Edit { patch: Some(patch), ..Edit::default() }, ..Change::default() }
 }
 
 pub(crate) fn log_in(user: &str) -> Change {

@@ -177,7 +177,7 @@ fn a_user_s_index_lasts_as_long_as_the_longest_of_the_sessions() {
         assert!(left() > 2_678_000, "{}", left());
         store.end(&long, false, at(60), NOW).await.unwrap();
         assert_eq!(keys_of(&store, "alice", NOW).await, [short]);
-        let persist = session_gateway::session::Edit { patch: None, persist: Some(true) };
+        let persist = session_gateway::session::Edit { persist: Some(true), ..Default::default() };
         assert!(matches!(store.edit(&short, &persist, NO_BIRTH, at(3)).await, Ok(Edited::Live(_))));
         assert!(left() > 2_678_000, "{}", left());
         // What has expired leaves the index when somebody looks, and what lives does not.

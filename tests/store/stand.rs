@@ -39,7 +39,7 @@ impl Stand {
     /// A Redis behind a near cache that all workers share.
     pub(crate) fn near_cache() -> Self {
         let redis = Redis::start();
-        let near_cache = Some(near_cache::Settings { max_bytes: 1 << 20 });
+        let near_cache = Some(near_cache::Settings { max_bytes: 1 << 20, max_stale: Duration::from_mins(5) });
         let settings = Settings { near_cache, ..settings(one(redis.port()), "sgw") };
         let store = Store::Redis(store::Redis::new(settings, lifetimes(), None));
         Self { store, redis: Some(redis), is_quick: false }
@@ -110,7 +110,7 @@ pub(crate) fn key() -> StoreKey {
 }
 
 pub(crate) fn patch(json: &str) -> Edit {
-    Edit { patch: Some(Patch::parse(json.as_bytes()).expect("a patch")), persist: None }
+    Edit { patch: Some(Patch::parse(json.as_bytes()).expect("a patch")), ..Edit::default() }
 }
 
 pub(crate) fn of(user: &str, key: StoreKey, now: UnixTime) -> Session {

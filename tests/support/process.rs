@@ -20,7 +20,7 @@ use super::setup::Setup;
 /// A running `session-gateway`. Killed when dropped.
 pub struct Process {
     pub backend: Backend,
-    pub dir: TempDir,
+    pub dir: Arc<TempDir>,
     child: Child,
     out: Output,
     err: Output,
@@ -78,14 +78,38 @@ fn address(text: &str, before: &str) -> Option<SocketAddr> {
 impl Process {
     /// Starts it with this setup, and `log` as its `[log]` section.
     pub fn start(setup: &Setup, log: &str) -> Self {
+        Self::start_in(&Arc::new(tempfile::tempdir().expect("a temporary directory")), setup, log)
+    }
+
+    /// The same in this directory, where another may have run before.
+    pub fn start_in(dir: &Arc<TempDir>, setup: &Setup, log: &str) -> Self {
         let backend = Backend::start();
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut child = Self::spawn(dir, setup, &backend, log);
+        let out = Output::read(child.stdout.take().expect("piped"));
+        let err = Output::read(child.stderr.take().expect("piped"));
+        let http = err.wait("the address", |text| address(text, "listening on http://"));
+        let admin = err.wait("the admin address", |text| address(text, "admin on http://"));
+        Self { backend, dir: Arc::clone(dir), child, out, err, http, admin }
+    }
+
+    /// Starts one in this directory that should refuse to run; what it says.
+    pub fn refusal(dir: &Arc<TempDir>, setup: &Setup) -> String {
+        let child = Self::spawn(dir, setup, &Backend::start(), "access = \"off\"");
+        let output = child.wait_with_output().expect("a child is waited for");
+        assert!(!output.status.success(), "it should have refused to run");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    fn spawn(dir: &TempDir, setup: &Setup, backend: &Backend, log: &str) -> Child {
         tls::dev::development(dir.path()).expect("a development certificate");
-        let text = setup.write(dir.path(), &backend);
+        let text = setup.write(dir.path(), backend);
         let (before, _) = text.split_once("[log]").expect("a log section");
         let file = dir.path().join("gateway.toml");
         fs::write(&file, format!("{before}[log]\n{log}\n")).expect("a writable directory");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_session-gateway"))
+        // Without the signal, a file that would exceed a limit on its size is an error like that of a full disk.
+        Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+            .arg(env!("CARGO_BIN_EXE_session-gateway"))
             .arg("--config")
             .arg(&file)
             .env_remove("RUST_LOG")
@@ -93,17 +117,17 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the binary starts");
-        let out = Output::read(child.stdout.take().expect("piped"));
-        let err = Output::read(child.stderr.take().expect("piped"));
-        let http = err.wait("the address", |text| address(text, "listening on http://"));
-        let admin = err.wait("the admin address", |text| address(text, "admin on http://"));
-        Self { backend, dir, child, out, err, http, admin }
+            .expect("the binary starts")
+    }
+
+    /// Where clear text is served.
+    pub fn door(&self) -> Door {
+        Door { address: self.http, tls: None }
     }
 
     /// A new visitor, in clear text.
     pub fn browser(&self) -> Browser {
-        Browser::new(Door { address: self.http, tls: None }, "localhost")
+        Browser::new(self.door(), "localhost")
     }
 
     /// Someone at the admin address.
@@ -124,7 +148,26 @@ impl Process {
         self.err.wait(words, |text| text.contains(words).then(|| text.to_owned()))
     }
 
-    /// Sends a signal by its number.
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub fn stop(self) -> String {
+        self.signal("TERM");
+        let (succeeded, said) = self.end();
+        assert!(succeeded, "it should have ended in order:\n{said}");
+        said
+    }
+
+    /// Kills it, and waits until it is gone: it cannot do anything about it. Everything it printed.
+    pub fn kill(mut self) -> String {
+        self.child.kill().expect("a child of ours");
+        self.end().1
+    }
+
+    /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(sent.is_ok_and(|status| status.success()), "kill");

@@ -168,9 +168,11 @@ impl Redis {
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::to_owned))
     }
 
-    /// How often each command was called, by whomever but the test, and but for what keeps a connection up.
+    /// How often each command was called, by whomever but the test, and but for what keeps a connection or a
+    /// cluster up.
     pub fn calls(&self) -> BTreeMap<String, u64> {
-        const UPKEEP: [&str; 7] = ["auth", "client", "command", "config", "hello", "info", "ping"];
+        const UPKEEP: [&str; 10] =
+            ["auth", "client", "cluster", "command", "config", "hello", "info", "ping", "psync", "replconf"];
         let text = self.command(&["INFO", "commandstats"]).text();
         let calls = text.lines().filter_map(|line| {
             let (name, numbers) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;

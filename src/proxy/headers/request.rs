@@ -99,6 +99,33 @@ impl<'a> Outgoing<'a> {
         }
     }
 
+    /// Writes the client's cookies that are not ours and that `passes` lets through, and those that are `kept` for it.
+    pub fn pass_cookies_with(
+        &mut self,
+        cookie: &OurCookie,
+        kept: &[(&[u8], &[u8])],
+        mut passes: impl FnMut(&[u8]) -> bool,
+    ) {
+        let Self { bytes, cookies, .. } = self;
+        let begin = bytes.len();
+        let push = |bytes: &mut Vec<u8>, parts: &[&[u8]]| {
+            bytes.extend_from_slice(if bytes.len() == begin { b"cookie: " } else { b"; " });
+            for part in parts {
+                bytes.extend_from_slice(part);
+            }
+        };
+        for pair in cookie.others(cookies.iter()).filter(|pair| passes(pair)) {
+            push(bytes, &[pair]);
+        }
+        for (name, value) in kept {
+            // RFC 6265bis section 5.8.3 step 5: a cookie without a name is its value alone.
+            push(bytes, &[name, if name.is_empty() { b"" } else { b"=" }, value]);
+        }
+        if bytes.len() > begin {
+            bytes.extend_from_slice(b"\r\n");
+        }
+    }
+
     /// Tells the upstream who is calling. What the client sent under these names is gone already.
     pub fn identify(&mut self, names: &Names, visit: &Visit, lifetimes: &Lifetimes) {
         let bytes = &mut self.bytes;
@@ -107,6 +134,9 @@ impl<'a> Outgoing<'a> {
             push_line(bytes, names.new.as_str(), b"true");
         }
         let Some(session) = visit.session() else { return };
+        if visit.is_stale() {
+            push_line(bytes, names.stale.as_str(), b"true");
+        }
         let user = session.user.as_deref().map(str::as_bytes).filter(|user| is_value(user));
         if let Some(user) = user {
             push_line(bytes, names.user.as_str(), user);

@@ -67,8 +67,10 @@ pub fn take_change(
         }
     }
     if trust < Trust::Full {
-        taken.change =
-            Change { edit: change::Edit { patch: taken.change.edit.patch, persist: None }, ..Change::default() };
+        taken.change = Change {
+            edit: change::Edit { patch: taken.change.edit.patch, ..change::Edit::default() },
+            ..Change::default()
+        };
     }
     if taken.change.user.is_some() && matches!(taken.change.end, Some(End::This | End::All)) {
         return Err(ChangeError { header: names.end.clone(), why: Malformed::Contradiction });

@@ -24,7 +24,8 @@ struct Seen {
 }
 
 /// What hyper leaves in the head and we take out: it belongs to the connection. `X` is what `Connection` names here.
-const OF_THE_CONNECTION: [&str; 5] = ["connection", "keep-alive", "transfer-encoding", "upgrade", "x"];
+const OF_THE_CONNECTION: [&str; 7] =
+    ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade", "x"];
 
 fn sorted(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     let lines = headers.iter().filter(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str()));
@@ -105,6 +106,7 @@ fn is_refused_on_purpose(bytes: &[u8]) -> bool {
         || (!coding.is_empty() && coding.trim() != "chunked")
         || (!coding.is_empty() && text.contains("http/1.0"))
         || text.contains(" 101")
+        || bytes.windows(2).any(|pair| pair[0] != b'\r' && pair[1] == b'\n')
 }
 
 fn status_line() -> impl Strategy<Value = String> {

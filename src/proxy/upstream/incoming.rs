@@ -90,6 +90,9 @@ impl Framing {
                 Self::UntilClosed if input.is_empty() => return Ok(None),
                 Self::UntilClosed => return Ok(Some(Frame::data(input.split().freeze()))),
                 Self::Chunked(Chunk::Size) => match httparse::parse_chunk_size(input) {
+                    Ok(httparse::Status::Complete((line, _))) if !is_size(&input[..line]) => {
+                        return Err(BodyError::Chunk);
+                    }
                     Ok(httparse::Status::Complete((line, size))) => {
                         input.advance(line);
                         *self = Self::Chunked(if size == 0 { Chunk::Trailers } else { Chunk::Data(size) });
@@ -113,6 +116,12 @@ impl Framing {
             }
         }
     }
+}
+
+/// Whether a line is as strict as it must be, which httparse does not see to: it begins with a digit, and an LF within an
+/// extension, which ends the line for some and not for others, is no part of it (RFC 9112 section 7.1.1).
+fn is_size(line: &[u8]) -> bool {
+    line.first().is_some_and(u8::is_ascii_hexdigit) && memchr::memchr2(b'\r', b'\n', line) == Some(line.len() - 2)
 }
 
 fn piece(left: &mut u64, input: &mut BytesMut) -> Option<Bytes> {

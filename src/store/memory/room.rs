@@ -41,6 +41,12 @@ impl Memory {
         Ok(())
     }
 
+    /// Whether there is more than there may be.
+    pub(super) fn is_over(&self) -> bool {
+        self.live.load(Ordering::Relaxed) > self.settings.max_sessions
+            || self.bytes.load(Ordering::Relaxed) > self.settings.max_bytes
+    }
+
     pub(super) fn squeeze(&self) -> Room<'_> {
         self.live.fetch_add(1, Ordering::Relaxed);
         Room(&self.live)

@@ -16,7 +16,7 @@ fn cache(max_bytes: u64) -> NearCache {
         touch_after: Duration::from_mins(1),
         tombstone: Duration::from_mins(1),
     };
-    NearCache::new(Settings { max_bytes }, lifetimes)
+    NearCache::new(Settings { max_bytes, max_stale: Duration::from_mins(1) }, lifetimes)
 }
 
 fn tracked() -> Arc<Tracking> {
@@ -55,7 +55,7 @@ fn what_was_read_is_kept_until_it_is_forgotten() {
     assert!(is_kept(&cache, &key, NOW));
     cache.forget(&key);
     assert!(!is_kept(&cache, &key, NOW));
-    assert!(cache.find_old(&key, MAX_AGE, NOW).is_none(), "what has changed is of no use to anybody");
+    assert!(cache.find_old(&key, NOW).is_none(), "what has changed is of no use to anybody");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn what_is_forgotten_while_it_is_read_is_not_kept() {
         // Another read that began later holds a place of its own.
         let second = reading(&cache, &key, NOW);
         first.done(Some(&live(key)), &tracking, NOW);
-        assert!(cache.find_old(&key, MAX_AGE, NOW).is_none());
+        assert!(cache.find_old(&key, NOW).is_none());
         second.done(Some(&live(key)), &tracking, NOW);
         assert!(is_kept(&cache, &key, NOW));
         cache.forget_all();
@@ -83,7 +83,7 @@ fn nobody_waits_for_anothers_read() {
     let (cache, key, tracking) = (cache(1 << 20), key(), tracked());
     let first = reading(&cache, &key, NOW);
     reading(&cache, &key, NOW).done(Some(&live(key)), &tracking, NOW);
-    assert!(cache.find_old(&key, MAX_AGE, NOW).is_none(), "the place is the first one's");
+    assert!(cache.find_old(&key, NOW).is_none(), "the place is the first one's");
     first.done(Some(&live(key)), &tracking, NOW);
     assert!(is_kept(&cache, &key, NOW));
 }
@@ -100,7 +100,7 @@ fn what_was_read_over_a_lost_connection_counts_no_more() {
     // Nor is what was still on its way kept for anybody.
     let late = key();
     read(&cache, &late, &lost);
-    assert!(!is_kept(&cache, &late, NOW) && cache.find_old(&late, MAX_AGE, NOW).is_none());
+    assert!(!is_kept(&cache, &late, NOW) && cache.find_old(&late, NOW).is_none());
 }
 
 #[test]
@@ -125,12 +125,20 @@ fn an_old_session_is_there_for_as_long_as_is_asked_for() {
     let later = UnixTime(NOW.0 + 60);
     // A read that fails, or that nobody waits for any more, takes nothing away.
     drop(reading(&cache, &key, later));
-    assert!(cache.find_old(&key, Duration::from_mins(1), later).is_some());
-    assert!(cache.find_old(&key, Duration::from_secs(59), later).is_none());
-    assert!(cache.find_old(&key, Duration::from_hours(1), UnixTime(NOW.0 + 600)).is_none(), "expired");
+    assert!(cache.find_old(&key, later).is_some());
+    assert!(cache.find_old(&key, UnixTime(NOW.0 + 61)).is_none());
     // One that finds something else does.
     reading(&cache, &key, later).done(Some(&Entry::Ended { until: later }), &tracked(), later);
-    assert!(cache.find_old(&key, Duration::from_mins(1), later).is_none());
+    assert!(cache.find_old(&key, later).is_none());
+}
+
+#[test]
+fn an_old_session_does_not_outlive_its_expiry() {
+    let (cache, key) = (cache(1 << 20), key());
+    let read_at = UnixTime(NOW.0 + 595);
+    reading(&cache, &key, read_at).done(Some(&live(key)), &tracked(), read_at);
+    assert!(cache.find_old(&key, UnixTime(NOW.0 + 599)).is_some());
+    assert!(cache.find_old(&key, UnixTime(NOW.0 + 600)).is_none());
 }
 
 #[test]
@@ -141,7 +149,7 @@ fn an_old_session_forgotten_while_it_is_read_again_stays_forgotten() {
     let again = reading(&cache, &key, NOW);
     cache.forget(&key);
     drop(again);
-    assert!(cache.find_old(&key, MAX_AGE, NOW).is_none());
+    assert!(cache.find_old(&key, NOW).is_none());
 }
 
 #[test]

@@ -1,0 +1,155 @@
+//! Which of a backend's cookies are kept from the browser.
+
+use crate::session::UnixTime;
+use crate::session::jar::Jar;
+use crate::session::jar::set_cookie::{self, SetCookie};
+
+/// Which cookies, by name or by kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Capture {
+    /// Those of these names.
+    Names(Vec<Pattern>),
+    /// Those that no script can read and no other host gets: no page can tell the difference.
+    HttpOnly,
+}
+
+/// A cookie's name, or what one begins and ends with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// This name.
+    Exact(Box<str>),
+    /// Every name that begins and ends so.
+    Around(Box<str>, Box<str>),
+}
+
+/// A name, or what one begins with and what it ends with.
+pub type Written = (&'static str, Option<&'static str>);
+
+/// The session cookies that frameworks set unless they are told otherwise. CSRF cookies are not among them: pages read
+/// those.
+pub const PRESETS: [(&str, &[Written]); 7] = [
+    ("flask", &[("session", None), ("remember_token", None)]),
+    ("django", &[("sessionid", None)]),
+    ("express", &[("connect.sid", None)]),
+    ("php", &[("PHPSESSID", None)]),
+    ("java", &[("JSESSIONID", None)]),
+    ("spring", &[("SESSION", None), ("JSESSIONID", None), ("remember-me", None)]),
+    ("rails", &[("_", Some("_session")), ("remember_user_token", None)]),
+];
+
+impl Capture {
+    /// The session cookies of a framework.
+    pub fn preset(framework: &str) -> Option<Self> {
+        let (_, names) = PRESETS.iter().find(|(name, _)| *name == framework)?;
+        let pattern = |(start, end): &Written| match end {
+            None => Pattern::Exact((*start).into()),
+            Some(end) => Pattern::Around((*start).into(), (*end).into()),
+        };
+        Some(Self::Names(names.iter().map(pattern).collect()))
+    }
+
+    /// Whether a `Set-Cookie` is taken out of an answer. `jar` is what the session holds already: a deletion need not say
+    /// `HttpOnly`.
+    pub fn takes(&self, field: &[u8], upstream: &str, jar: &Jar, now: UnixTime) -> bool {
+        match self {
+            Self::Names(_) => self.names(set_cookie::name(field)),
+            Self::HttpOnly => {
+                let is_hidden = |cookie: SetCookie<'_>| cookie.http_only && cookie.domain.is_none_or(<[u8]>::is_empty);
+                jar.holds(upstream, set_cookie::name(field), now) || set_cookie::parse(field).is_ok_and(is_hidden)
+            }
+        }
+    }
+
+    /// Whether it names a cookie.
+    pub fn names(&self, name: &[u8]) -> bool {
+        let Self::Names(patterns) = self else { return false };
+        patterns.iter().any(|pattern| pattern.matches(name))
+    }
+
+    /// Whether a client's cookie of this name stays here: what the backend would take for its own is not the client's to
+    /// send.
+    pub fn refuses(&self, name: &[u8], upstream: &str, jar: &Jar, now: UnixTime) -> bool {
+        match self {
+            Self::Names(patterns) => patterns.iter().any(|pattern| pattern.could_be_read(name)),
+            Self::HttpOnly => jar.holds(upstream, name, now),
+        }
+    }
+}
+
+impl Pattern {
+    /// Whether a backend's cookie has such a name.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Exact(exact) => name == exact.as_bytes(),
+            Self::Around(start, end) => {
+                name.strip_prefix(start.as_bytes()).is_some_and(|rest| rest.ends_with(end.as_bytes()))
+            }
+        }
+    }
+
+    /// Whether some backend could read a client's cookie of this name as one of these: PHP takes some characters for
+    /// others, and some do not tell capitals.
+    fn could_be_read(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Exact(exact) => folded(exact.as_bytes()).eq(folded(name)),
+            Self::Around(start, end) => {
+                let rest = name.len().checked_sub(start.len() + end.len());
+                rest.is_some()
+                    && folded(start.as_bytes()).eq(folded(&name[..start.len()]))
+                    && folded(end.as_bytes()).eq(folded(&name[name.len() - end.len()..]))
+            }
+        }
+    }
+}
+
+fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
+    name.iter().map(|byte| match byte {
+        b'.' | b' ' | b'[' => b'_',
+        byte => byte.to_ascii_lowercase(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_name_session_cookies_and_leave_csrf_cookies_alone() {
+        for (framework, name) in [
+            ("flask", "session"),
+            ("django", "sessionid"),
+            ("express", "connect.sid"),
+            ("php", "PHPSESSID"),
+            ("java", "JSESSIONID"),
+            ("spring", "SESSION"),
+            ("rails", "_shop_session"),
+        ] {
+            let capture = Capture::preset(framework).unwrap();
+            assert!(capture.names(name.as_bytes()), "{framework}");
+            for csrf in ["csrftoken", "XSRF-TOKEN", "_csrf", "csrf_token", "_csrf_token"] {
+                assert!(!capture.names(csrf.as_bytes()), "{framework} {csrf}");
+            }
+        }
+        assert!(Capture::preset("cobol").is_none());
+    }
+
+    #[test]
+    fn what_a_backend_could_read_as_its_own_is_refused() {
+        let (jar, now) = (Jar::default(), UnixTime(0));
+        let patterns = [Pattern::Exact("my_id".into()), Pattern::Around("app_".into(), "".into())];
+        let capture = Capture::Names(patterns.into());
+        for (name, refused) in [
+            ("my_id", true),
+            ("my.id", true),
+            ("My id", true),
+            ("my[id", true),
+            ("my_ids", false),
+            ("my_i", false),
+            ("app_", true),
+            ("APP.x", true),
+            ("app", false),
+        ] {
+            assert_eq!(capture.refuses(name.as_bytes(), "app", &jar, now), refused, "{name}");
+        }
+    }
+}
