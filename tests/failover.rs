@@ -35,6 +35,7 @@ fn a_sentinel_failover_under_load_logs_nobody_out() {
     let site = two_gateways(&sentinels.url());
     let load = Load::start(&|| site.doors(), VISITORS, LIMIT);
     let acknowledged = load.acknowledged();
+    load.expect_losses();
     sentinels.settle();
     let old = sentinels.master().expect("they agree");
     let new = sentinels.fail_over();
@@ -55,6 +56,7 @@ fn a_master_that_is_demoted_in_good_order_is_left_for_the_new_one() {
     let site = with_near_cache(&sentinels.url());
     let load = Load::start(&|| site.doors(), VISITORS, LIMIT);
     let acknowledged = load.acknowledged();
+    load.expect_losses();
     sentinels.settle();
     sentinels.swap();
     load.until_more_is_acknowledged();
@@ -76,6 +78,7 @@ fn cluster_failover(site: fn(&str) -> Site) {
     let site = site(&cluster.url());
     let load = Load::start(&|| site.doors(), VISITORS, LIMIT);
     let acknowledged = load.acknowledged();
+    load.expect_losses();
     cluster.settle();
     cluster.fail_over(1);
     load.until_more_is_acknowledged();
