@@ -233,7 +233,7 @@ impl PublicId {
     }
 
     /// Reads the text form; nothing else is an id.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: impl AsRef<[u8]>) -> Option<Self> {
         let mut bytes = [0; 16];
         let written = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
         (written == 16).then_some(Self(bytes))
