@@ -1,6 +1,7 @@
 //! `Cookie` in, `Set-Cookie` out.
 
 pub mod jar;
+pub mod prefix;
 pub mod rules;
 
 use bytes::{BufMut, BytesMut};

@@ -89,7 +89,7 @@ impl Pattern {
 
     /// Whether some backend could read a client's cookie of this name as one of these: PHP takes some characters for
     /// others, and some do not tell capitals.
-    fn could_be_read(&self, name: &[u8]) -> bool {
+    pub fn could_be_read(&self, name: &[u8]) -> bool {
         match self {
             Self::Exact(exact) => folded(exact.as_bytes()).eq(folded(name)),
             Self::Around(start, end) => {
