@@ -153,8 +153,8 @@ fn same(here: &Result<Edited, Error>, there: &Result<Edited, Error>, step: &Step
         Ok(Edited::Live(session) | Edited::Born(session)) => session.jar.fields().collect(),
         _ => Vec::new(),
     };
-    let [fields_here, fields_there] = [fields(here), fields(there)];
-    prop_assert!(fields_here == fields_there, "after {step:?}:\n{fields_here:?}\n{fields_there:?}");
+    let both = [here, there].map(fields);
+    prop_assert!(both[0] == both[1], "after {step:?}:\n{both:?}");
     prop_assert!(here == there, "after {step:?}:\n{here:?}\n{there:?}");
     Ok(())
 }
@@ -179,7 +179,9 @@ fn both_know_the_same_limits() {
         ] {
             for store in [Stand::memory().worker(), redis.worker()] {
                 let mut changes = Changes::new(None, NOW, at(60));
-                cookies.iter().for_each(|(name, to)| changes.push(name.clone(), to.clone()));
+                for (name, to) in &cookies {
+                    changes.push(name.clone(), to.clone());
+                }
                 let edit = Edit { jar: Some(Box::new(changes)), ..Edit::default() };
                 let edited = store.edit(&key(), &edit, RULES, NOW).await;
                 assert_eq!(matches!(edited, Ok(Edited::Born(_))), fits, "{} cookies: {edited:?}", cookies.len());
