@@ -60,7 +60,7 @@ pub struct Counters {
     pub captured: Counter,
     /// Taken over from a browser that still held them.
     pub adopted: Counter,
-    /// Passed on to the browser, because they are more than a session may hold.
+    /// Dropped, because they are more than a session may hold.
     pub over_limit: Counter,
     /// Set by the backend in a way that no browser would keep.
     pub ignored: Counter,
