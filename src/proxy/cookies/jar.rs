@@ -7,8 +7,8 @@ mod taking;
 use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use http::{Method, StatusCode, request};
 
-use super::OurCookie;
 use super::rules::Rules;
+use super::{OurCookie, names};
 use crate::metrics::Counter;
 use crate::proxy::headers::Outgoing;
 use crate::proxy::upstream::Upstream;
@@ -138,7 +138,7 @@ impl<'a> Exchange<'a> {
         let passes = |pair: &[u8]| {
             let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
             let (name, value) = (pair[..end].trim_ascii_end(), pair.get(end + 1..).unwrap_or_default());
-            if !self.settings.capture.refuses(name, self.request.upstream, jar, now) {
+            if !names(pair).any(|name| self.settings.capture.refuses(name, self.request.upstream, jar, now)) {
                 return true;
             }
             if adopts && self.settings.capture.names(name) {

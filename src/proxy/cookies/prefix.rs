@@ -4,6 +4,7 @@
 //! text (RFC 6265bis section 4.1.3). So what comes back without it is not the backend's cookie, whatever its name.
 
 use super::jar::Pattern;
+use super::names;
 use super::rules::{Rule, Rules};
 
 /// What the browser's name of a cookie begins with.
@@ -44,11 +45,10 @@ impl Rules {
 
     /// A client's `name=value` as the backend is to have it; none where it lacks the prefix that the browser's would have.
     pub fn restored<'p>(&self, pair: &'p [u8]) -> Option<&'p [u8]> {
-        let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-        let name = pair[..end].trim_ascii_end();
-        match self.added(name) {
+        let own = names(pair).next().unwrap_or_default();
+        match self.added(own) {
             Some(prefix) => Some(&pair[prefix.word().len()..]),
-            None => (!self.lacks_prefix(name)).then_some(pair),
+            None => (!names(pair).any(|name| self.lacks_prefix(name))).then_some(pair),
         }
     }
 
@@ -138,6 +138,12 @@ mod tests {
             (vec![host("sid")], "sid", None),
             (vec![host("sid")], "sid =evil", None),
             (vec![host("s_id")], "S.id=evil", None),
+            (vec![host("sid")], "%73id=evil", None),
+            (vec![host("sid")], "x=1 sid=evil", None),
+            (vec![host("sid")], "x=1,sid =evil", None),
+            (vec![host("sid")], "x=sid", Some("x=sid")),
+            (vec![host("sid")], "x=a sidx=1", Some("x=a sidx=1")),
+            (vec![host("sid")], "__Host-sid=1, sid=2", Some("sid=1, sid=2")),
             (vec![host("sid")], "sidx=1", Some("sidx=1")),
             (vec![host("sid")], "__host-sid=evil", Some("__host-sid=evil")),
             (vec![host("sid")], "__Secure-sid=evil", Some("__Secure-sid=evil")),
