@@ -174,6 +174,12 @@ mod tests {
 
     proptest! {
         #[test]
+        fn where_no_rule_has_a_prefix_every_pair_stays(rules in some_rules(), pair in "[ -~\u{e9}\t]{0,40}") {
+            let rules = rules.0.into_iter().map(|(pattern, rule)| (pattern, Rule { prefix: None, ..rule }));
+            prop_assert_eq!(back(&Rules(rules.collect()), &pair), Some(pair));
+        }
+
+        #[test]
         fn a_name_that_goes_out_comes_back_as_it_was(rules in some_rules(), name in "(__Host-|__Secure-){0,3}[ab]{0,3}", value in "[ -:<-~]{0,6}") {
             if let Some(line) = passed(&rules, &format!("{name}={value}; Path=/x; Domain=h.test")) && !name.is_empty() {
                 let pair = line.split(';').next().unwrap();
