@@ -325,9 +325,9 @@ fn a_login_on_a_redirect_does_not_overtake_its_session() {
 fn a_login_beyond_max_per_user_logs_out_where_the_user_has_been_idle_longest() {
     let site = Site::build().session("max_per_user = 2").start();
     let (first, second, bob) = (site.login("alice"), site.login("alice"), site.login("bob"));
+    let (late, write) = (second.send(post("/slow")), site.backend.next());
     site.wait(61);
     site.look(&first);
-    let (late, write) = (second.send(post("/slow")), site.backend.next());
     let newest = site.login("alice");
     for (browser, user) in [(&first, "alice"), (&newest, "alice"), (&bob, "bob")] {
         assert_eq!(site.look(browser).user(), Some(user));
