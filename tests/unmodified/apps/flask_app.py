@@ -1,0 +1,52 @@
+"""A login as Flask's own documentation has it. It knows nothing of the gateway.
+
+flask --app flask_app run                               Flask's signed cookie
+flask --app 'flask_app:create_app(permanent=True)' run  one that outlives the browser
+flask --app 'flask_app:create_app(redis="URL")' run     Flask-Session
+"""
+
+import flask
+from flask import Flask, flash, redirect, request, session
+
+FORM = """<!doctype html><title>Log in</title>
+{% for message in get_flashed_messages() %}<p>{{ message }}</p>{% endfor %}
+<form method="post"><input name="username"><input name="password" type="password"><button>Log in</button></form>"""
+HOME = """<!doctype html><title>Home</title>
+{% if session.user %}<b id="user">{{ session.user }}</b>
+<form method="post" action="/logout"><button>Log out</button></form>
+{% else %}<a href="/login">Log in</a>{% endif %}"""
+
+
+def create_app(permanent=False, redis=None):
+    app = Flask(__name__)
+    app.secret_key = "a secret of the application's own"
+    if redis:
+        from flask_session import Session
+        from redis import Redis
+
+        app.config.update(SESSION_TYPE="redis", SESSION_REDIS=Redis.from_url(redis))
+        Session(app)
+
+    @app.get("/")
+    def home():
+        return flask.render_template_string(HOME)
+
+    @app.get("/login")
+    def form():
+        return flask.render_template_string(FORM)
+
+    @app.post("/login")
+    def login():
+        if request.form["password"] != "secret":
+            flash("Incorrect password.")
+            return redirect("/login")
+        session.permanent = permanent
+        session["user"] = request.form["username"]
+        return redirect("/")
+
+    @app.post("/logout")
+    def logout():
+        session.clear()
+        return redirect("/")
+
+    return app

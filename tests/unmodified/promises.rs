@@ -1,0 +1,135 @@
+//! What the gateway promises to whoever puts it before an application.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::stand::{Mode, Stand};
+use crate::table::{App, PASSWORD, USER};
+use crate::visitor::Visitor;
+use crate::{COOKIE, tools};
+
+pub(crate) fn alone_it_keeps_its_session_in_the_browser(stand: &Stand) {
+    let door = stand.open(Mode::Alone);
+    let visitor = visit(&Visitor::new(&door, "stranger"), Visitor::new(&door, "alice"));
+    assert_eq!(visitor.cookies(), held(door.app, &[door.app.cookie]));
+    let thief = visitor.stolen("thief");
+    leave(&visitor);
+    assert_eq!(thief.is_logged_in(), !door.app.ends_on_the_server, "a signed cookie outlives the logout");
+}
+
+pub(crate) fn a_jar_that_observes_changes_nothing_and_tells_what_enforce_would_do(stand: &Stand) {
+    let door = stand.open(Mode::Observe);
+    let visitor = visit(&Visitor::new(&door, "stranger"), Visitor::new(&door, "alice"));
+    assert_eq!(visitor.cookies(), held(door.app, &[COOKIE, door.app.cookie]));
+    let thief = visitor.stolen("thief");
+    leave(&visitor);
+    assert_eq!(thief.is_logged_in(), !door.app.ends_on_the_server);
+    let others = door.app.others.iter().map(|name| (*name, "pass"));
+    let expected = others.chain([(door.app.cookie, "keep")]).map(|(name, does)| (name.to_owned(), does.to_owned()));
+    assert_eq!(door.observed(), expected.collect());
+}
+
+pub(crate) fn a_jar_that_enforces_leaves_our_cookie_alone_in_the_browser(stand: &Stand) {
+    let door = stand.open(Mode::Enforce);
+    let visitor = visit(&Visitor::new(&door, "stranger"), Visitor::new(&door, "alice"));
+    assert_eq!(visitor.cookies(), held(door.app, &[COOKIE]));
+    let thief = visitor.stolen("thief");
+    assert!(thief.is_logged_in(), "a copied ticket works");
+    leave(&visitor);
+    assert!(!thief.is_logged_in(), "until the logout");
+    assert!(visitor.cookies().iter().all(|name| name != door.app.cookie));
+    // And the way back is open.
+    visitor.log_in();
+    assert!(visitor.is_logged_in());
+}
+
+pub(crate) fn revoking_the_session_logs_its_user_out(stand: &Stand) {
+    let door = stand.open(Mode::Enforce);
+    let (visitor, other) = (Visitor::new(&door, "alice"), Visitor::new(&door, "elsewhere"));
+    visitor.log_in();
+    other.log_in();
+    let thief = visitor.stolen("thief");
+    assert!(visitor.is_logged_in() && thief.is_logged_in());
+    visitor.revoke();
+    assert!(!visitor.is_logged_in() && !thief.is_logged_in());
+    assert!(other.is_logged_in(), "the same user's other session");
+    visitor.log_in();
+    assert!(visitor.is_logged_in() && !thief.is_logged_in());
+}
+
+pub(crate) fn a_ticket_planted_before_the_login_is_worthless_after_it(stand: &Stand) {
+    let door = stand.open(Mode::Enforce);
+    let attacker = Visitor::new(&door, "attacker");
+    attacker.get(door.app.home);
+    let early = attacker.stolen("early");
+    // So that the application has a session before anybody is logged in.
+    attacker.log_in_with("wrong");
+    let victim = attacker.stolen("victim");
+    victim.log_in();
+    assert!(victim.is_logged_in());
+    assert!(!attacker.is_logged_in() && !early.is_logged_in());
+    assert!(victim.is_logged_in(), "and nothing that the attacker does touches it");
+}
+
+pub(crate) fn switching_to_enforce_logs_nobody_out(stand: &Stand) {
+    for before in [Mode::Alone, Mode::Observe] {
+        // Alone, it is served in clear text; curl has cookies of this host for both, as no cookie of it is Secure.
+        let (before, after) = (stand.open(before), stand.open(Mode::Adopt));
+        let visitor = Visitor::new(&before, "alice");
+        visitor.log_in();
+        assert!(visitor.cookies().contains(&before.app.cookie.to_owned()));
+        let visitor = visitor.at(&after);
+        assert!(visitor.is_logged_in(), "with what the browser still holds");
+        assert_eq!(visitor.cookies(), held(after.app, &[COOKIE]));
+        assert!(visitor.is_logged_in(), "with what the session holds");
+        leave(&visitor);
+        assert!(visitor.cookies().iter().all(|name| name != after.app.cookie));
+    }
+}
+
+pub(crate) fn chromium_meets_it_in_every_mode_as_it_was(stand: &Stand) {
+    let modes = [Mode::Alone, Mode::Observe, Mode::Enforce, Mode::Adopt];
+    let [alone, observe, enforce, adopt] = modes.map(|mode| stand.open(mode));
+    let App { cookie, others, home, shows, login, logout, .. } = alone.app;
+    let told = json!({
+        "alone": alone.origin, "observe": observe.origin, "enforce": enforce.origin, "adopt": adopt.origin, "ticket": COOKIE, "cookie": cookie,
+        "others": others, "home": home, "shows": shows, "login": login, "logout": logout, "user": USER,
+        "password": PASSWORD,
+    });
+    // It watches its own time.
+    let visit = Command::new(tools::node())
+        .arg(tools::root().join("tests/unmodified/chromium.js"))
+        .arg(told.to_string())
+        .env("NODE_PATH", tools::node_modules())
+        .env("CHROMIUM", tools::chromium())
+        .output()
+        .expect("node runs");
+    let (out, err) = (String::from_utf8_lossy(&visit.stdout), String::from_utf8_lossy(&visit.stderr));
+    assert!(visit.status.success(), "{}\n{out}{err}", visit.status);
+    assert!(out.ends_with("visited\n"), "the visit was not finished:\n{out}{err}");
+}
+
+/// A visit, the same whatever stands before the application; the visitor is then logged in.
+fn visit<'a>(stranger: &Visitor<'_>, visitor: Visitor<'a>) -> Visitor<'a> {
+    assert!(!visitor.is_logged_in());
+    visitor.log_in_with("wrong");
+    assert!(!visitor.is_logged_in());
+    visitor.log_in();
+    assert!(visitor.is_logged_in());
+    assert!(!stranger.is_logged_in());
+    assert!(visitor.is_logged_in());
+    visitor
+}
+
+fn leave(visitor: &Visitor<'_>) {
+    visitor.log_out();
+    assert!(!visitor.is_logged_in());
+}
+
+/// These and the application's others, sorted.
+fn held(app: &App, names: &[&str]) -> Vec<String> {
+    let mut names: Vec<_> = names.iter().chain(app.others).map(|name| (*name).to_owned()).collect();
+    names.sort();
+    names
+}
