@@ -6,6 +6,8 @@
 mod process;
 #[path = "unmodified/promises.rs"]
 mod promises;
+#[path = "unmodified/races.rs"]
+mod races;
 #[path = "unmodified/stand.rs"]
 mod stand;
 mod support;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use crate::stand::Door;
 use crate::table::{App, PASSWORD, USER, run};
@@ -16,6 +16,8 @@ pub(crate) struct Visitor<'a> {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// Names in lower case.
+    headers: Vec<(String, String)>,
     pub(crate) body: String,
 }
 
@@ -46,6 +48,12 @@ impl<'a> Visitor<'a> {
 
     pub(crate) fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         self.ask(path, &form(fields))
+    }
+
+    /// Begins a request, whose answer the test comes back for.
+    pub(crate) fn send(&self, path: &str, fields: &[(&str, &str)]) -> Child {
+        let arguments = if fields.is_empty() { Vec::new() } else { form(fields) };
+        self.curl(path, &arguments).stdout(Stdio::piped()).spawn().expect("curl runs")
     }
 
     /// Whether the application knows the visitor as its user.
@@ -145,7 +153,16 @@ impl Answer {
     pub(crate) fn parse(printed: &[u8]) -> Self {
         let text = String::from_utf8_lossy(printed);
         let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        Self { status: status.expect("a status"), body: body.to_owned() }
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
+        let headers = lines.filter_map(|line| line.split_once(": "));
+        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        Self { status: status.expect("a status"), headers, body: body.to_owned() }
+    }
+
+    /// The names of the cookies that this answer sets.
+    pub(crate) fn sets(&self) -> Vec<&str> {
+        let lines = self.headers.iter().filter(|(name, _)| name == "set-cookie");
+        lines.map(|(_, line)| line.split('=').next().expect("a name")).collect()
     }
 }

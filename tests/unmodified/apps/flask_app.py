@@ -1,9 +1,11 @@
-"""A login as Flask's own documentation has it. It knows nothing of the gateway.
+"""A login as Flask's own documentation has it, and requests that wait. It knows nothing of the gateway.
 
 flask --app flask_app run                               Flask's signed cookie
 flask --app 'flask_app:create_app(permanent=True)' run  one that outlives the browser
 flask --app 'flask_app:create_app(redis="URL")' run     Flask-Session
 """
+
+import socket
 
 import flask
 from flask import Flask, flash, redirect, request, session
@@ -49,4 +51,24 @@ def create_app(permanent=False, redis=None):
         session.clear()
         return redirect("/")
 
+    @app.get("/notes")
+    def read():
+        notes = session.get("notes", {})
+        wait()
+        return "".join(f"{name}: {text}\n" for name, text in sorted(notes.items()))
+
+    @app.post("/notes/<name>")
+    def write(name):
+        notes = dict(session.get("notes", {}))
+        wait()
+        session["notes"] = notes | {name: request.form["text"]}
+        return "noted"
+
     return app
+
+
+def wait():
+    """Where the request names a gate, a port, waits there until somebody opens it."""
+    if "gate" in request.args:
+        with socket.create_connection(("127.0.0.1", int(request.args["gate"])), timeout=30) as gate:
+            gate.recv(1)
