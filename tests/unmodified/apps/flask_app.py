@@ -8,10 +8,10 @@ flask --app 'flask_app:create_app(redis="URL")' run     Flask-Session
 import socket
 
 import flask
-from flask import Flask, flash, redirect, request, session
+from flask import Flask, redirect, request, session
 
 FORM = """<!doctype html><title>Log in</title>
-{% for message in get_flashed_messages() %}<p>{{ message }}</p>{% endfor %}
+{% if session.failures %}<p>Incorrect password.</p>{% endif %}
 <form method="post"><input name="username"><input name="password" type="password"><button>Log in</button></form>"""
 HOME = """<!doctype html><title>Home</title>
 {% if session.user %}<b id="user">{{ session.user }}</b>
@@ -40,7 +40,7 @@ def create_app(permanent=False, redis=None):
     @app.post("/login")
     def login():
         if request.form["password"] != "secret":
-            flash("Incorrect password.")
+            session["failures"] = session.get("failures", 0) + 1
             return redirect("/login")
         session.permanent = permanent
         session["user"] = request.form["username"]
