@@ -220,6 +220,20 @@ fn an_answer_that_only_refreshes_overwrites_no_newer_value(setup: Setup) {
     held.reply(set("session=one; Max-Age=600; Path=/"));
     slow.answer();
     assert_eq!(sees(&site, &browser, get("/")).as_deref(), Some("session=two"));
+    // The same where a framework signs it anew, with the time at the end: Flask does for a permanent session.
+    let signed = |said: &str, time: &str| format!("session={said}.{time}.64U4C4SWN1vp3mDE_4dw8e1RmNY; Path=/");
+    site.visit(&browser, get("/"), set(&signed("alice", "avXloA")));
+    let slow = browser.send(get("/slow"));
+    let held = site.backend.next();
+    site.visit(&browser, get("/"), set(&signed("alice-with-tea", "avXloB")));
+    held.reply(set(&signed("alice", "avXloC")));
+    slow.answer();
+    let seen = sees(&site, &browser, get("/"));
+    assert!(seen.as_ref().is_some_and(|seen| seen.starts_with("session=alice-with-tea.avXloB.")), "{seen:?}");
+    // With nothing newer there, it is kept.
+    site.visit(&browser, get("/"), set(&signed("alice-with-tea", "avXloD")));
+    let seen = sees(&site, &browser, get("/"));
+    assert!(seen.as_ref().is_some_and(|seen| seen.starts_with("session=alice-with-tea.avXloD.")), "{seen:?}");
     // What changed the value itself wins, as in a browser: nobody can merge two opaque values.
     let slow = browser.send(get("/slow"));
     let held = site.backend.next();

@@ -8,6 +8,7 @@ pub mod date;
 pub mod fields;
 pub mod retrieval;
 pub mod set_cookie;
+mod signed;
 
 use std::fmt;
 use std::sync::Arc;
