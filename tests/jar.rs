@@ -34,6 +34,7 @@ in_every_store! {
     a_client_cannot_send_what_is_kept_for_it
     cookies_go_where_their_attributes_say
     a_cookie_that_expires_is_gone_and_one_that_outlives_the_browser_makes_ours_do_so
+    ours_outlives_the_browser_no_longer_than_one_of_the_application_s_does
     what_is_more_than_a_session_may_hold_passes_on_hardened_and_counted
     revoking_the_session_logs_the_application_out
     a_login_of_the_gateway_s_keeps_the_cookies
@@ -299,6 +300,22 @@ fn a_cookie_that_expires_is_gone_and_one_that_outlives_the_browser_makes_ours_do
     assert_eq!(sees(&site, &browser, get("/")).as_deref(), Some("session=one"));
     site.wait(569);
     assert_eq!(sees(&site, &browser, get("/")), None);
+}
+
+fn ours_outlives_the_browser_no_longer_than_one_of_the_application_s_does(setup: Setup) {
+    let site = setup.upstream(APP).start();
+    let browser = site.guest();
+    let persists = |reply: Reply| {
+        let (_, answer) = site.visit(&browser, get("/"), reply);
+        answer.sid().map(|cookie| cookie.attribute("max-age").is_some())
+    };
+    assert_eq!(persists(set("session=visitor; Max-Age=600; Path=/")), Some(true));
+    // A login without "remember me".
+    assert_eq!(persists(set("session=alice; Path=/")), Some(false));
+    assert_eq!(persists(set("app_a=1; Max-Age=600; Path=/").with("Set-Cookie", "session=alice; Path=/")), Some(true));
+    assert_eq!(persists(set("session=bob; Path=/")), None, "the other still does");
+    assert_eq!(persists(set("app_a=; Max-Age=0; Path=/")), Some(false));
+    assert_eq!(sees(&site, &browser, get("/")).as_deref(), Some("session=bob"));
 }
 
 fn what_is_more_than_a_session_may_hold_passes_on_hardened_and_counted(setup: Setup) {

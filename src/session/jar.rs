@@ -140,6 +140,11 @@ impl Jar {
         self.kept().map(|(name, ..)| name)
     }
 
+    /// Whether one of its cookies outlives the browser.
+    pub fn outlives_browser(&self) -> bool {
+        self.kept().any(|(_, kept, _)| kept.expires.is_some())
+    }
+
     /// What a cookie holds.
     pub fn get(&self, name: &Name) -> Option<&Kept> {
         let at = self.slots().binary_search_by(|slot| slot.name.cmp(name)).ok()?;
