@@ -31,6 +31,8 @@ macro_rules! each_application {
             alone_it_keeps_its_session_in_the_browser
             a_jar_that_observes_changes_nothing_and_tells_what_enforce_would_do
             a_jar_that_enforces_leaves_our_cookie_alone_in_the_browser
+            a_jar_that_captures_by_kind_keeps_what_no_script_can_read
+            its_own_cookie_from_a_browser_is_worth_nothing
             revoking_the_session_logs_its_user_out
             a_ticket_planted_before_the_login_is_worthless_after_it
             switching_to_enforce_logs_nobody_out

@@ -13,6 +13,7 @@ pub(crate) fn alone_it_keeps_its_session_in_the_browser(stand: &Stand) {
     let door = stand.open(Mode::Alone);
     let visitor = visit(&Visitor::new(&door, "stranger"), Visitor::new(&door, "alice"));
     assert_eq!(visitor.cookies(), held(door.app, &[door.app.cookie]));
+    assert_eq!(visitor.keeps(door.app.cookie), door.app.persists);
     let thief = visitor.stolen("thief");
     leave(&visitor);
     assert_eq!(thief.is_logged_in(), !door.app.ends_on_the_server, "a signed cookie outlives the logout");
@@ -34,12 +35,33 @@ pub(crate) fn a_jar_that_enforces_leaves_our_cookie_alone_in_the_browser(stand: 
     let door = stand.open(Mode::Enforce);
     let visitor = visit(&Visitor::new(&door, "stranger"), Visitor::new(&door, "alice"));
     assert_eq!(visitor.cookies(), held(door.app, &[COOKIE]));
+    assert_eq!(visitor.keeps(COOKIE), door.app.persists, "our cookie lives as long as its own would");
     let thief = visitor.stolen("thief");
     assert!(thief.is_logged_in(), "a copied ticket works");
     leave(&visitor);
     assert!(!thief.is_logged_in(), "until the logout");
     assert!(visitor.cookies().iter().all(|name| name != door.app.cookie));
     // And the way back is open.
+    visitor.log_in();
+    assert!(visitor.is_logged_in());
+}
+
+pub(crate) fn a_jar_that_captures_by_kind_keeps_what_no_script_can_read(stand: &Stand) {
+    let door = stand.open(Mode::EnforceByKind);
+    let visitor = visit(&Visitor::new(&door, "stranger"), Visitor::new(&door, "alice"));
+    let names: &[&str] = if door.app.http_only { &[COOKIE] } else { &[COOKIE, door.app.cookie] };
+    assert_eq!(visitor.cookies(), held(door.app, names));
+    leave(&visitor);
+}
+
+pub(crate) fn its_own_cookie_from_a_browser_is_worth_nothing(stand: &Stand) {
+    let (alone, enforce) = (stand.open(Mode::Alone), stand.open(Mode::Enforce));
+    let visitor = Visitor::new(&alone, "alice");
+    visitor.log_in();
+    assert!(visitor.is_logged_in());
+    // Who can copy or forge it in the browser gets nowhere through the gateway.
+    let visitor = visitor.at(&enforce);
+    assert!(!visitor.is_logged_in());
     visitor.log_in();
     assert!(visitor.is_logged_in());
 }

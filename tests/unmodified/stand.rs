@@ -23,6 +23,8 @@ pub(crate) enum Mode {
     Observe,
     /// Through one that keeps its cookies.
     Enforce,
+    /// The same with those that no script can read, whatever their names.
+    EnforceByKind,
     /// Through one that also takes over those that browsers still hold.
     Adopt,
 }
@@ -66,17 +68,18 @@ impl Stand {
         let (certificate, jars) = (dir.join("certs/dev.crt"), dir.join("jars"));
         let app_port = self.running.port;
         let door = |origin, admin, gateway| Door { app: self.app, origin, certificate, jars, admin, _gateway: gateway };
-        let jar = match mode {
-            Mode::Alone => return door(format!("http://127.0.0.1:{app_port}"), 0, None),
-            Mode::Observe => "mode = \"observe\"",
-            Mode::Enforce => "mode = \"enforce\"",
-            Mode::Adopt => "mode = \"enforce\"\nadopt_until = \"2200-01-01\"",
-        };
         let App { preset, login, .. } = self.app;
+        let (jar, capture) = match mode {
+            Mode::Alone => return door(format!("http://127.0.0.1:{app_port}"), 0, None),
+            Mode::Observe => ("mode = \"observe\"", *preset),
+            Mode::Enforce => ("mode = \"enforce\"", *preset),
+            Mode::EnforceByKind => ("mode = \"enforce\"", "http-only"),
+            Mode::Adopt => ("mode = \"enforce\"\nadopt_until = \"2200-01-01\"", *preset),
+        };
         let toml = format!(
             "[listen]\nhttps = \"127.0.0.1:0\"\n[tls]\ncertificate = \"certs/dev.crt\"\nprivate_key = \"certs/dev.key\"\n\
              [session]\nkeys = [\"certs/session.key\"]\n[upstream.app]\nservers = [\"http://127.0.0.1:{app_port}\"]\n\
-             trust = \"none\"\n[upstream.app.jar]\n{jar}\ncapture = {preset:?}\nrenew_on = [\"POST {login}\"]\n\
+             trust = \"none\"\n[upstream.app.jar]\n{jar}\ncapture = {capture:?}\nrenew_on = [\"POST {login}\"]\n\
              [[route]]\nupstream = \"app\"\n[upstream.who]\nservers = [\"http://127.0.0.1:{who}\"]\ntrust = \"read\"\n\
              [[route]]\npath = \"/who\"\nupstream = \"who\"\n[admin]\nlisten = \"127.0.0.1:0\"\n",
             who = self.who

@@ -27,7 +27,11 @@ pub(crate) struct App {
     pub(crate) login: &'static str,
     /// Where the home page has a link or a form to.
     pub(crate) logout: &'static str,
-    /// Whether a copy of its cookie is worthless after the logout.
+    /// Whether that cookie outlives the browser.
+    pub(crate) persists: bool,
+    /// Whether it is kept from scripts.
+    pub(crate) http_only: bool,
+    /// Whether a copy of it is worthless after the logout.
     pub(crate) ends_on_the_server: bool,
 }
 
@@ -69,6 +73,8 @@ pub(crate) const FLASKR: App = App {
     shows: "<li><span>alice</span>",
     login: "/auth/login",
     logout: "/auth/logout",
+    persists: false,
+    http_only: true,
     ends_on_the_server: false,
 };
 
@@ -83,7 +89,7 @@ pub(crate) const FLASK: App = App {
 
 /// `session.permanent`.
 pub(crate) const FLASK_PERMANENT: App =
-    App { start: |_| flask("flask_app:create_app(permanent=True)", &apps()), ..FLASK };
+    App { start: |_| flask("flask_app:create_app(permanent=True)", &apps()), persists: true, ..FLASK };
 
 /// Flask-Session, on a Redis of its own.
 pub(crate) const FLASK_SESSION: App = App {
@@ -122,6 +128,8 @@ pub(crate) const DJANGO: App = App {
     shows: "<strong>alice</strong>",
     login: "/admin/login/",
     logout: "/admin/logout/",
+    persists: true,
+    http_only: true,
     ends_on_the_server: true,
 };
 
@@ -134,7 +142,8 @@ pub(crate) const EXPRESS: App = App {
     },
     preset: "express",
     cookie: "connect.sid",
-    ..FLASK_SESSION
+    ends_on_the_server: true,
+    ..FLASK
 };
 
 /// PHP's built-in sessions, in files.
@@ -146,7 +155,9 @@ pub(crate) const PHP: App = App {
     },
     preset: "php",
     cookie: "PHPSESSID",
-    ..FLASK_SESSION
+    http_only: false,
+    ends_on_the_server: true,
+    ..FLASK
 };
 
 fn flask(app: &str, dir: &Path) -> Running {

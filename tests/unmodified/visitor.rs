@@ -21,6 +21,12 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
+/// A cookie in curl's jar.
+struct Line {
+    name: String,
+    outlives: bool,
+}
+
 impl<'a> Visitor<'a> {
     /// One of this name, who has not been here.
     pub(crate) fn new(door: &'a Door, name: &str) -> Self {
@@ -96,12 +102,23 @@ impl<'a> Visitor<'a> {
 
     /// The names of the cookies that this browser holds, sorted.
     pub(crate) fn cookies(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.lines().into_iter().map(|line| line.name).collect();
+        names.sort();
+        names
+    }
+
+    /// Whether it will hold the cookie of this name when it is opened again.
+    pub(crate) fn keeps(&self, name: &str) -> bool {
+        self.lines().into_iter().find(|line| line.name == name).expect("it holds the cookie").outlives
+    }
+
+    /// curl's jar, in the format of Netscape's cookies.txt.
+    fn lines(&self) -> Vec<Line> {
         let jar = fs::read_to_string(&self.jar).unwrap_or_default();
         let lines = jar.lines().map(|line| line.strip_prefix("#HttpOnly_").unwrap_or(line));
         let cookies = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let mut names: Vec<_> = cookies.map(|line| line.split('\t').nth(5).expect("a name").to_owned()).collect();
-        names.sort();
-        names
+        let cookies = cookies.map(|line| line.split('\t').collect::<Vec<_>>());
+        cookies.map(|fields| Line { name: fields[5].to_owned(), outlives: fields[4] != "0" }).collect()
     }
 
     /// As an operator who ends this visitor's session.
