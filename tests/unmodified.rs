@@ -54,8 +54,10 @@ each_application! {
     flask: FLASK
     flask_with_permanent_sessions: FLASK_PERMANENT
     flask_session_on_redis: FLASK_SESSION
+    flask_login: FLASK_LOGIN
     django_admin: DJANGO
-    express_session: EXPRESS
+    express_session: EXPRESS_SESSION
+    cookie_session: COOKIE_SESSION
     php_sessions: PHP
 }
 

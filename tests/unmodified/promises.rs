@@ -12,8 +12,10 @@ use crate::{COOKIE, tools};
 pub(crate) fn alone_it_keeps_its_session_in_the_browser(stand: &Stand) {
     let door = stand.open(Mode::Alone);
     let visitor = visit(&Visitor::new(&door, "stranger"), Visitor::new(&door, "alice"));
-    assert_eq!(visitor.cookies(), held(door.app, &[door.app.cookie]));
-    assert_eq!(visitor.keeps(door.app.cookie), door.app.persists);
+    assert_eq!(visitor.cookies(), held(door.app, &[], door.app.cookies));
+    for cookie in door.app.cookies {
+        assert_eq!(visitor.keeps(cookie), door.app.persists == Some(cookie), "{cookie}");
+    }
     let thief = visitor.stolen("thief");
     leave(&visitor);
     assert_eq!(thief.is_logged_in(), !door.app.ends_on_the_server, "a signed cookie outlives the logout");
@@ -22,25 +24,25 @@ pub(crate) fn alone_it_keeps_its_session_in_the_browser(stand: &Stand) {
 pub(crate) fn a_jar_that_observes_changes_nothing_and_tells_what_enforce_would_do(stand: &Stand) {
     let door = stand.open(Mode::Observe);
     let visitor = visit(&Visitor::new(&door, "stranger"), Visitor::new(&door, "alice"));
-    assert_eq!(visitor.cookies(), held(door.app, &[COOKIE, door.app.cookie]));
+    assert_eq!(visitor.cookies(), held(door.app, &[COOKIE], door.app.cookies));
     let thief = visitor.stolen("thief");
     leave(&visitor);
     assert_eq!(thief.is_logged_in(), !door.app.ends_on_the_server);
-    let others = door.app.others.iter().map(|name| (*name, "pass"));
-    let expected = others.chain([(door.app.cookie, "keep")]).map(|(name, does)| (name.to_owned(), does.to_owned()));
-    assert_eq!(door.observed(), expected.collect());
+    let told = |names: &[&str], does: &str| names.iter().map(|name| ((*name).to_owned(), does.to_owned())).collect();
+    let [kept, passed]: [Vec<_>; 2] = [told(door.app.cookies, "keep"), told(door.app.others, "pass")];
+    assert_eq!(door.observed(), kept.into_iter().chain(passed).collect());
 }
 
 pub(crate) fn a_jar_that_enforces_leaves_our_cookie_alone_in_the_browser(stand: &Stand) {
     let door = stand.open(Mode::Enforce);
     let visitor = visit(&Visitor::new(&door, "stranger"), Visitor::new(&door, "alice"));
-    assert_eq!(visitor.cookies(), held(door.app, &[COOKIE]));
-    assert_eq!(visitor.keeps(COOKIE), door.app.persists, "our cookie lives as long as its own would");
+    assert_eq!(visitor.cookies(), held(door.app, &[COOKIE], &[]));
+    assert_eq!(visitor.keeps(COOKIE), door.app.persists.is_some(), "our cookie lives as long as its own would");
     let thief = visitor.stolen("thief");
     assert!(thief.is_logged_in(), "a copied ticket works");
     leave(&visitor);
     assert!(!thief.is_logged_in(), "until the logout");
-    assert!(visitor.cookies().iter().all(|name| name != door.app.cookie));
+    assert!(visitor.cookies().iter().all(|name| !door.app.cookies.contains(&&**name)));
     // And the way back is open.
     visitor.log_in();
     assert!(visitor.is_logged_in());
@@ -49,8 +51,7 @@ pub(crate) fn a_jar_that_enforces_leaves_our_cookie_alone_in_the_browser(stand: 
 pub(crate) fn a_jar_that_captures_by_kind_keeps_what_no_script_can_read(stand: &Stand) {
     let door = stand.open(Mode::EnforceByKind);
     let visitor = visit(&Visitor::new(&door, "stranger"), Visitor::new(&door, "alice"));
-    let names: &[&str] = if door.app.http_only { &[COOKIE] } else { &[COOKIE, door.app.cookie] };
-    assert_eq!(visitor.cookies(), held(door.app, names));
+    assert_eq!(visitor.cookies(), held(door.app, &[COOKIE], if door.app.http_only { &[] } else { door.app.cookies }));
     leave(&visitor);
 }
 
@@ -102,22 +103,22 @@ pub(crate) fn switching_to_enforce_logs_nobody_out(stand: &Stand) {
         let (before, after) = (stand.open(before), stand.open(Mode::Adopt));
         let visitor = Visitor::new(&before, "alice");
         visitor.log_in();
-        assert!(visitor.cookies().contains(&before.app.cookie.to_owned()));
+        assert!(before.app.cookies.iter().all(|name| visitor.cookies().contains(&(*name).to_owned())));
         let visitor = visitor.at(&after);
         assert!(visitor.is_logged_in(), "with what the browser still holds");
-        assert_eq!(visitor.cookies(), held(after.app, &[COOKIE]));
+        assert_eq!(visitor.cookies(), held(after.app, &[COOKIE], &[]));
         assert!(visitor.is_logged_in(), "with what the session holds");
         leave(&visitor);
-        assert!(visitor.cookies().iter().all(|name| name != after.app.cookie));
+        assert!(visitor.cookies().iter().all(|name| !after.app.cookies.contains(&&**name)));
     }
 }
 
 pub(crate) fn chromium_meets_it_in_every_mode_as_it_was(stand: &Stand) {
     let modes = [Mode::Alone, Mode::Observe, Mode::Enforce, Mode::Adopt];
     let [alone, observe, enforce, adopt] = modes.map(|mode| stand.open(mode));
-    let App { cookie, others, home, shows, login, logout, .. } = alone.app;
+    let App { cookies, others, home, shows, login, logout, .. } = alone.app;
     let told = json!({
-        "alone": alone.origin, "observe": observe.origin, "enforce": enforce.origin, "adopt": adopt.origin, "ticket": COOKIE, "cookie": cookie,
+        "alone": alone.origin, "observe": observe.origin, "enforce": enforce.origin, "adopt": adopt.origin, "ticket": COOKIE, "cookies": cookies,
         "others": others, "home": home, "shows": shows, "login": login, "logout": logout, "user": USER,
         "password": PASSWORD,
     });
@@ -152,8 +153,8 @@ fn leave(visitor: &Visitor<'_>) {
 }
 
 /// These and the application's others, sorted.
-fn held(app: &App, names: &[&str]) -> Vec<String> {
-    let mut names: Vec<_> = names.iter().chain(app.others).map(|name| (*name).to_owned()).collect();
+fn held(app: &App, ours: &[&str], theirs: &[&str]) -> Vec<String> {
+    let mut names: Vec<_> = [ours, theirs, app.others].concat().into_iter().map(str::to_owned).collect();
     names.sort();
     names
 }

@@ -15,8 +15,8 @@ pub(crate) struct App {
     pub(crate) start: fn(&Path) -> Running,
     /// What the gateway's configuration calls its framework.
     pub(crate) preset: &'static str,
-    /// The cookie that it keeps its session in.
-    pub(crate) cookie: &'static str,
+    /// The cookies that it keeps the session of whoever is logged in in.
+    pub(crate) cookies: &'static [&'static str],
     /// Cookies of its that are none of a session's, and stay in the browser.
     pub(crate) others: &'static [&'static str],
     /// A page that shows who is logged in.
@@ -27,11 +27,11 @@ pub(crate) struct App {
     pub(crate) login: &'static str,
     /// Where the home page has a link or a form to.
     pub(crate) logout: &'static str,
-    /// Whether that cookie outlives the browser.
-    pub(crate) persists: bool,
-    /// Whether it is kept from scripts.
+    /// Which of them outlives the browser.
+    pub(crate) persists: Option<&'static str>,
+    /// Whether they are kept from scripts.
     pub(crate) http_only: bool,
-    /// Whether a copy of it is worthless after the logout.
+    /// Whether a copy of them is worthless after the logout.
     pub(crate) ends_on_the_server: bool,
 }
 
@@ -67,13 +67,13 @@ pub(crate) const FLASKR: App = App {
         flask("flaskr", dir)
     },
     preset: "flask",
-    cookie: "session",
+    cookies: &["session"],
     others: &[],
     home: "/",
     shows: "<li><span>alice</span>",
     login: "/auth/login",
     logout: "/auth/logout",
-    persists: false,
+    persists: None,
     http_only: true,
     ends_on_the_server: false,
 };
@@ -89,7 +89,7 @@ pub(crate) const FLASK: App = App {
 
 /// `session.permanent`.
 pub(crate) const FLASK_PERMANENT: App =
-    App { start: |_| flask("flask_app:create_app(permanent=True)", &apps()), persists: true, ..FLASK };
+    App { start: |_| flask("flask_app:create_app(permanent=True)", &apps()), persists: Some("session"), ..FLASK };
 
 /// Flask-Session, on a Redis of its own.
 pub(crate) const FLASK_SESSION: App = App {
@@ -99,6 +99,14 @@ pub(crate) const FLASK_SESSION: App = App {
         Running { _store: Some(redis), ..running }
     },
     ends_on_the_server: true,
+    ..FLASK
+};
+
+/// Flask-Login with "remember me": another cookie, from which it makes the session again.
+pub(crate) const FLASK_LOGIN: App = App {
+    start: |_| flask("flask_login_app", &apps()),
+    cookies: &["remember_token", "session"],
+    persists: Some("remember_token"),
     ..FLASK
 };
 
@@ -122,29 +130,29 @@ pub(crate) const DJANGO: App = App {
         Running::start("Django", &mut manage(&["runserver", "--noreload", "0"]))
     },
     preset: "django",
-    cookie: "sessionid",
+    cookies: &["sessionid"],
     others: &["csrftoken"],
     home: "/admin/",
     shows: "<strong>alice</strong>",
     login: "/admin/login/",
     logout: "/admin/logout/",
-    persists: true,
+    persists: Some("sessionid"),
     http_only: true,
     ends_on_the_server: true,
 };
 
 /// express-session with its `MemoryStore`.
-pub(crate) const EXPRESS: App = App {
-    start: |_| {
-        let mut express = Command::new(tools::node());
-        express.arg(apps().join("express_app.js")).env("NODE_PATH", tools::node_modules());
-        Running::start("Express", &mut express)
-    },
+pub(crate) const EXPRESS_SESSION: App = App {
+    start: |_| express("express-session"),
     preset: "express",
-    cookie: "connect.sid",
+    cookies: &["connect.sid"],
     ends_on_the_server: true,
     ..FLASK
 };
+
+/// cookie-session: all that it keeps is in the cookie, and a signature in another.
+pub(crate) const COOKIE_SESSION: App =
+    App { start: |_| express("cookie-session"), preset: "express", cookies: &["session", "session.sig"], ..FLASK };
 
 /// PHP's built-in sessions, in files.
 pub(crate) const PHP: App = App {
@@ -154,7 +162,7 @@ pub(crate) const PHP: App = App {
         Running::start("PHP", php.arg(apps().join("php_app.php")))
     },
     preset: "php",
-    cookie: "PHPSESSID",
+    cookies: &["PHPSESSID"],
     http_only: false,
     ends_on_the_server: true,
     ..FLASK
@@ -164,6 +172,12 @@ fn flask(app: &str, dir: &Path) -> Running {
     let mut flask = Command::new(tools::python());
     flask.args(["-u", "-m", "flask", "--app", app, "run", "--port", "0"]).current_dir(dir);
     Running::start("Flask", flask.env("PYTHONDONTWRITEBYTECODE", "1"))
+}
+
+fn express(keeper: &str) -> Running {
+    let mut express = Command::new(tools::node());
+    express.arg(apps().join("express_app.js")).arg(keeper).env("NODE_PATH", tools::node_modules());
+    Running::start("Express", &mut express)
 }
 
 fn apps() -> PathBuf {

@@ -1,6 +1,6 @@
 //! A visitor who is curl with a cookie jar.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -136,8 +136,10 @@ impl<'a> Visitor<'a> {
         let Door { origin, certificate, .. } = self.door;
         let mut curl = curl();
         curl.args(["--include", "--http1.1", "--cacert"]).arg(certificate);
-        // curl takes no Secure cookie to http, and the application alone is served so.
-        curl.arg("--cookie").arg(&self.jar).arg("--cookie-jar").arg(&self.jar).args(arguments);
+        // From standard input: curl 7.88 reads a file once more before it writes the jar, and what an answer has deleted is
+        // there again.
+        let held = File::open(&self.jar).map_or_else(|_| Stdio::null(), Stdio::from);
+        curl.args(["--cookie", "-"]).stdin(held).arg("--cookie-jar").arg(&self.jar).args(arguments);
         // As browsers do with a form; Django insists.
         curl.args(["--header", &format!("Referer: {origin}{path}"), "--header", &format!("Origin: {origin}")]);
         curl.arg(format!("{origin}{path}"));

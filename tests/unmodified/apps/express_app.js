@@ -1,21 +1,39 @@
 "use strict";
 
-/** A login as express-session's README has it. It knows nothing of the gateway. */
+/** A login as a session middleware's README has it: node express_app.js NAME. It knows nothing of the gateway. */
 
+const cookieSession = require("cookie-session");
 const express = require("express");
-const session = require("express-session");
+const expressSession = require("express-session");
+
+const secret = "a secret of the application's own";
+const { middleware, begin, end } = {
+  "express-session": {
+    // Secure where the visitor came by https.
+    middleware: expressSession({ secret, resave: false, saveUninitialized: false, cookie: { secure: "auto" } }),
+    begin: (request, user, next) =>
+      request.session.regenerate((error) => {
+        if (!error) request.session.user = user;
+        next(error);
+      }),
+    end: (request, next) => request.session.destroy(next),
+  },
+  "cookie-session": {
+    middleware: cookieSession({ secret }),
+    begin: (request, user, next) => {
+      request.session = { user };
+      next();
+    },
+    end: (request, next) => {
+      request.session = null;
+      next();
+    },
+  },
+}[process.argv[2]];
 
 const app = express();
-// As behind any proxy that speaks TLS: express-session sets its cookie Secure where the visitor came by https.
-app.set("trust proxy", "loopback");
-app.use(
-  session({
-    secret: "a secret of the application's own",
-    resave: false,
-    saveUninitialized: false,
-    cookie: { secure: "auto", sameSite: "lax" },
-  }),
-);
+app.set("trust proxy", "loopback"); // as behind any proxy that speaks TLS
+app.use(middleware);
 app.use(express.urlencoded({ extended: false }));
 
 const escape = (text) => text.replace(/[&<>"]/g, (each) => `&#${each.charCodeAt(0)};`);
@@ -43,15 +61,11 @@ app.post("/login", (request, response, next) => {
     request.session.message = "Incorrect password.";
     return response.redirect("/login");
   }
-  request.session.regenerate((error) => {
-    if (error) return next(error);
-    request.session.user = username;
-    response.redirect("/");
-  });
+  begin(request, username, (error) => (error ? next(error) : response.redirect("/")));
 });
 
 app.post("/logout", (request, response, next) => {
-  request.session.destroy((error) => (error ? next(error) : response.redirect("/")));
+  end(request, (error) => (error ? next(error) : response.redirect("/")));
 });
 
 const server = app.listen(0, "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}`));
