@@ -4,6 +4,7 @@
 
 mod answer;
 mod connection;
+mod deadline;
 #[cfg(test)]
 mod differential;
 mod incoming;

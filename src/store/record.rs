@@ -41,7 +41,7 @@ pub(super) fn key(key: &StoreKey) -> [u8; PublicId::LENGTH] {
 
 /// Reads the text form.
 pub(super) fn read_key(text: &[u8]) -> Option<StoreKey> {
-    str::from_utf8(text).ok().and_then(PublicId::parse).map(|id| id.first_key())
+    PublicId::parse(text).map(|id| id.first_key())
 }
 
 /// What an entry is, as its field `m` says it: `1 live ID CREATED SEEN ISSUED VERSION p|- FROM|-`,
@@ -95,39 +95,39 @@ pub(super) fn read(fields: &[(Vec<u8>, Vec<u8>)]) -> Result<Option<Entry>, Flaw>
 
 /// The entry that the field `m` tells; a session's user and data are in others.
 pub(super) fn read_meta(meta: &[u8]) -> Result<Entry, Flaw> {
-    let mut words = str::from_utf8(meta).map_err(|_| Flaw::Meta)?.split(' ');
-    if words.next() != Some("1") {
+    let mut words = meta.split(|byte| *byte == b' ');
+    if words.next() != Some(b"1") {
         return Err(Flaw::Meta);
     }
     let kind = words.next();
     let mut word = || words.next().ok_or(Flaw::Meta);
     let entry = match kind {
-        Some("live") => {
+        Some(b"live") => {
             let id = PublicId::parse(word()?).ok_or(Flaw::Meta)?;
             Entry::Live(Arc::new(Session {
                 id,
                 created: time(word()?)?,
                 last_seen: time(word()?)?,
                 issued_at: time(word()?)?,
-                version: word()?.parse().map_err(|_| Flaw::Meta)?,
+                version: number(word()?)?.try_into().map_err(|_| Flaw::Meta)?,
                 persistent: match word()? {
-                    "p" => true,
-                    "-" => false,
+                    b"p" => true,
+                    b"-" => false,
                     _ => return Err(Flaw::Meta),
                 },
                 renewed_from: match word()? {
-                    "-" => None,
-                    from => Some(Box::new(read_key(from.as_bytes()).ok_or(Flaw::Meta)?)),
+                    b"-" => None,
+                    from => Some(Box::new(read_key(from).ok_or(Flaw::Meta)?)),
                 },
                 ..Session::new(id.first_key(), UnixTime(0))
             }))
         }
-        Some("renewed") => {
-            let to = read_key(word()?.as_bytes()).ok_or(Flaw::Meta)?;
+        Some(b"renewed") => {
+            let to = read_key(word()?).ok_or(Flaw::Meta)?;
             Entry::Renewed(Box::new(Renewed { to, issued_at: time(word()?)?, until: time(word()?)? }))
         }
-        Some("superseded") => Entry::Superseded { until: time(word()?)? },
-        Some("ended") => Entry::Ended { until: time(word()?)? },
+        Some(b"superseded") => Entry::Superseded { until: time(word()?)? },
+        Some(b"ended") => Entry::Ended { until: time(word()?)? },
         _ => return Err(Flaw::Meta),
     };
     if words.next().is_some() { Err(Flaw::Meta) } else { Ok(entry) }
@@ -152,11 +152,17 @@ pub(super) fn data_field(key: &str) -> String {
     format!("d:{key}")
 }
 
-/// More digits than any time of ours has would be another number to a script.
-fn time(text: &str) -> Result<UnixTime, Flaw> {
+fn time(digits: &[u8]) -> Result<UnixTime, Flaw> {
+    number(digits).map(UnixTime)
+}
+
+/// More digits than any number of ours has would be another number to a script.
+fn number(digits: &[u8]) -> Result<u64, Flaw> {
     const MOST_DIGITS: usize = 15;
-    let is_time = text.len() <= MOST_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| is_time).map(UnixTime).ok_or(Flaw::Meta)
+    if !(1..=MOST_DIGITS).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(Flaw::Meta);
+    }
+    Ok(digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }
 
 #[cfg(test)]

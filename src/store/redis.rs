@@ -16,6 +16,7 @@ mod failure;
 mod index;
 mod link;
 mod moves;
+mod patience;
 mod reply;
 mod script;
 mod sentinel;

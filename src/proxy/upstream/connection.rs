@@ -9,10 +9,10 @@ use bytes::BytesMut;
 use socket2::TcpKeepalive;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::Sleep;
 
 use super::Server;
 use super::answer::{self, Head, Malformed, Place};
+use super::deadline::Deadline;
 use super::sending::{SendError, Sending};
 use crate::proxy::headers::Names;
 
@@ -39,8 +39,8 @@ pub(super) struct Connection {
     room: usize,
     /// Whether the last read had more room than it needed; twice in turn, and there is less next time.
     roomy: bool,
-    /// How long an answer may take; one for all requests, for setting it anew is cheaper than making it.
-    pub(super) timer: Pin<Box<Sleep>>,
+    /// How long the server may take; one for all requests, for setting it anew is cheaper than making it.
+    pub(super) deadline: Deadline,
 }
 
 /// Bytes to and from a server.
@@ -82,9 +82,8 @@ impl Connection {
             }
             Server::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
         };
-        let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         let (input, sending, head, places) = Default::default();
-        Ok(Self { stream, input, sending, head, places, room: LEAST, roomy: false, timer })
+        Ok(Self { stream, input, sending, head, places, room: LEAST, roomy: false, deadline: Deadline::new() })
     }
 
     /// Reads more, behind what is there; zero bytes mean that the server has said all.

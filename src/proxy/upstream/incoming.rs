@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
-use tokio::time::Instant;
 
 use super::pool::Lease;
 use super::sending::Sending;
@@ -254,12 +253,12 @@ impl Incoming {
 
     fn stand_still(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(lease) = &mut self.lease else { return Poll::Pending };
-        let timer = &mut lease.connection.timer;
+        let deadline = &mut lease.connection.deadline;
         loop {
             if !std::mem::replace(&mut self.timing, true) {
-                timer.as_mut().reset(Instant::now() + self.timeout);
+                deadline.set(self.timeout);
             }
-            ready!(timer.as_mut().poll(cx));
+            ready!(deadline.poll(cx));
             if !std::mem::take(&mut self.moved) {
                 return Poll::Ready(Some(Err(BodyError::Stalled(self.timeout))));
             }

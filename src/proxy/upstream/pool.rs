@@ -8,7 +8,6 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::task::coop::unconstrained;
-use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::sending::SendError;
@@ -94,7 +93,7 @@ impl Lease {
     /// timeout of its own.
     pub(super) async fn exchange(&mut self, to_head: bool, timeout: Duration) -> Result<(), Failed> {
         let Self { connection, pool, .. } = self;
-        connection.timer.as_mut().reset(Instant::now() + timeout);
+        connection.deadline.set(timeout);
         let (mut before, mut refused, mut unanswered) = (None, None, true);
         poll_fn(|cx| {
             if refused.is_none() && !connection.sending.is_whole() {
@@ -126,12 +125,12 @@ impl Lease {
             let before = before.get_or_insert(connection.sending.pieces());
             loop {
                 // Not for want of budget: a server that never stops sending interim answers uses all of it each time.
-                ready!(pin!(unconstrained(connection.timer.as_mut())).poll(cx));
+                ready!(pin!(unconstrained(poll_fn(|cx| connection.deadline.poll(cx)))).poll(cx));
                 if connection.sending.pieces() == *before && !connection.sending.waits_for_the_client() {
                     return failed(Error::ResponseTimeout(timeout));
                 }
                 *before = connection.sending.pieces();
-                connection.timer.as_mut().reset(Instant::now() + timeout);
+                connection.deadline.set(timeout);
             }
         })
         .await

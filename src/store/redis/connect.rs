@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo, RedisError, Value, cmd, pipe};
+use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo, RedisError, Value, pipe};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
@@ -126,8 +126,8 @@ impl Connection {
         let Question { key, verb, arguments, asking } = question;
         match verb {
             Verb::Command(name) => {
-                let mut command = cmd(name);
-                command.arg(key).arg(arguments);
+                let mut command = Cmd::with_capacity(2 + arguments.len(), name.len() + key.len());
+                command.arg(name).arg(key).arg(arguments);
                 self.send(command, asking).await
             }
             Verb::Script(script) => match self.send(script.by_hash(key, arguments), asking).await {
@@ -147,7 +147,11 @@ impl Connection {
     async fn send(&self, command: Cmd, asking: bool) -> Result<Value, RedisError> {
         let redis = &mut self.0.redis.clone();
         if !asking {
-            return command.query_async(redis).await;
+            // Not by way of the library's conversions, which look for errors in every part of an answer.
+            return match redis.send_packed_command(&command).await? {
+                Value::ServerError(error) => Err(error.into()),
+                answer => Ok(answer),
+            };
         }
         // Both in one message: the first holds for the very next command on the connection.
         let (answer,) = pipe().cmd("ASKING").ignore().add_command(command).query_async(redis).await?;

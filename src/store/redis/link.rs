@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connect::{Answer, ConnectError, Connection, Question, Who, connect};
 use super::failure::Failure;
+use super::patience::Patience;
 use super::sentinel::{self, Master};
 use super::settings::Address;
 use super::shared::Shared;
@@ -34,6 +35,7 @@ pub(super) struct Link {
     shared: Arc<Shared>,
     target: Target,
     state: Mutex<State>,
+    patience: Patience,
 }
 
 /// Which server it leads to.
@@ -58,16 +60,17 @@ enum State {
 
 impl Link {
     pub(super) fn new(target: Target, shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, target, state: Mutex::new(State::Idle) })
+        let patience = Patience::new(shared.settings.timeout);
+        Arc::new(Self { shared, target, state: Mutex::new(State::Idle), patience })
     }
 
     /// The answer, if it comes in time.
     pub(super) async fn ask(self: &Arc<Self>, question: Question<'_>, deadline: Instant) -> Result<Answer, Failure> {
         let connection = self.connection(deadline).await?;
-        let failure = match timeout_at(deadline, connection.ask(question)).await {
-            Ok(Ok(value)) => return Ok(Answer { value, tracking: connection.tracking() }),
-            Ok(Err(error)) => Failure::new(&error),
-            Err(_) => Failure::Error(Error::Unavailable(Outage::TimedOut)),
+        let failure = match self.patience.wait_for(connection.ask(question), deadline).await {
+            Some(Ok(value)) => return Ok(Answer { value, tracking: connection.tracking() }),
+            Some(Err(error)) => Failure::new(&error),
+            None => Failure::Error(Error::Unavailable(Outage::TimedOut)),
         };
         if let Failure::Error(Error::Unavailable(outage)) = &failure {
             self.look_at(*outage, &connection);

@@ -1,0 +1,178 @@
+//! Waiting for answers, no longer than they may take.
+//!
+//! A timer of the runtime for each question would cost more than it seems: one that is due before all others makes tokio
+//! wake itself, by a system call, and most questions would set such a one. Here a question leaves a note, and while there are
+//! notes one task looks through them a few times per timeout.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep};
+
+/// How many times per timeout the notes are looked through: an answer may come so much of it later.
+const LOOKS: u32 = 8;
+
+/// The waits of one worker for one server.
+pub(super) struct Patience(Arc<Waits>);
+
+struct Waits {
+    /// Between two looks.
+    pause: Duration,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Default)]
+struct Notes {
+    /// Until when each may wait; it ends when its sender is dropped.
+    pending: VecDeque<(Instant, oneshot::Sender<Infallible>)>,
+    watcher: Option<AbortHandle>,
+}
+
+impl Patience {
+    /// For waits that last `timeout` at most.
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self(Arc::new(Waits { pause: timeout / LOOKS, notes: Mutex::default() }))
+    }
+
+    /// What comes of `future`, or none if nothing did until `deadline`.
+    pub(super) async fn wait_for<F: Future>(&self, future: F, deadline: Instant) -> Option<F::Output> {
+        let (mut future, mut end) = (pin!(future), self.note(deadline));
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => Pin::new(&mut end).poll(cx).map(|_| None),
+        })
+        .await
+    }
+
+    fn note(&self, deadline: Instant) -> oneshot::Receiver<Infallible> {
+        let (note, end) = oneshot::channel();
+        let mut notes = self.0.notes();
+        while notes.pending.front().is_some_and(|(_, note)| note.is_closed()) {
+            notes.pending.pop_front();
+        }
+        notes.pending.push_back((deadline, note));
+        // The end of its runtime takes it away, too.
+        if notes.watcher.as_ref().is_none_or(AbortHandle::is_finished) {
+            notes.watcher = Some(tokio::spawn(watch(Arc::downgrade(&self.0))).abort_handle());
+        }
+        end
+    }
+}
+
+impl Waits {
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        // No step under it can panic half way.
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the waits whose time is over; says whether there are others.
+    fn look(&self, now: Instant) -> bool {
+        let mut notes = self.notes();
+        notes.pending.retain(|(deadline, note)| *deadline > now && !note.is_closed());
+        !notes.pending.is_empty()
+    }
+}
+
+/// Looks through the notes until there have been none for a while.
+async fn watch(waits: Weak<Waits>) {
+    let mut idle = 0;
+    while let Some(pause) = waits.upgrade().map(|waits| waits.pause) {
+        sleep(pause).await;
+        let Some(waits) = waits.upgrade() else { return };
+        idle = if waits.look(Instant::now()) { 0 } else { idle + 1 };
+        if idle > LOOKS {
+            let mut notes = waits.notes();
+            if notes.pending.is_empty() {
+                notes.watcher = None;
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_millis(200);
+
+    fn new_runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+    }
+
+    async fn assert_ends_in_time(patience: &Patience) {
+        let began = Instant::now();
+        let waited = patience.wait_for(pending::<()>(), began + TIMEOUT);
+        assert_eq!(tokio::time::timeout(TIMEOUT * 10, waited).await, Ok(None));
+        assert!(began.elapsed() >= TIMEOUT, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn what_comes_in_time_is_had_and_what_does_not_is_not_waited_for() {
+        let patience = Patience::new(TIMEOUT);
+        new_runtime().block_on(async {
+            let soon = Instant::now() + TIMEOUT;
+            assert_eq!(patience.wait_for(ready(1), soon).await, Some(1));
+            let late = async {
+                sleep(TIMEOUT / 2).await;
+                2
+            };
+            assert_eq!(patience.wait_for(late, soon).await, Some(2));
+            assert_ends_in_time(&patience).await;
+        });
+    }
+
+    #[test]
+    fn waits_end_in_the_order_of_their_deadlines_not_of_their_beginnings() {
+        let patience = Patience::new(TIMEOUT);
+        new_runtime().block_on(async {
+            let now = Instant::now();
+            let long = async {
+                patience.wait_for(pending::<()>(), now + TIMEOUT).await;
+                now.elapsed()
+            };
+            let short = async {
+                patience.wait_for(pending::<()>(), now + TIMEOUT / 4).await;
+                now.elapsed()
+            };
+            let (long, short) = tokio::join!(long, short);
+            assert!(short < long, "{short:?} {long:?}");
+        });
+    }
+
+    #[test]
+    fn nothing_is_kept_of_waits_that_are_over_and_nobody_looks_when_there_are_none() {
+        let patience = Patience::new(TIMEOUT);
+        new_runtime().block_on(async {
+            for _ in 0..100 {
+                patience.wait_for(ready(()), Instant::now() + TIMEOUT).await;
+                assert!(patience.0.notes().pending.len() <= 1);
+            }
+            tokio::time::timeout(TIMEOUT * 20, async {
+                while patience.0.notes().watcher.is_some() {
+                    sleep(TIMEOUT / 8).await;
+                }
+            })
+            .await
+            .expect("it stops to look");
+            assert_ends_in_time(&patience).await;
+        });
+    }
+
+    #[test]
+    fn the_end_of_a_runtime_ends_no_timeout_on_the_next_one() {
+        let patience = Patience::new(TIMEOUT);
+        for _ in 0..2 {
+            new_runtime().block_on(assert_ends_in_time(&patience));
+        }
+    }
+}
