@@ -411,7 +411,12 @@ fn what_browsers_still_hold_is_taken_over_once(setup: Setup) {
     );
     assert_eq!(sees(&site, &browser, get("/app")).as_deref(), Some("session=new"));
     assert_eq!(sees(&site, &browser, get("/")), None);
-    assert_eq!(site.metric("session_gateway_jar_cookies_total", &[("outcome", "adopted")]), 4);
+    // And how long it is to be held is known once the application sets it, be it to the same value.
+    let browser = site.browser();
+    browser.plant("session", "old");
+    let (_, answer) = site.visit(&browser, get("/"), set("session=old; Max-Age=600; Path=/"));
+    assert!(answer.sid().unwrap().attribute("max-age").is_some(), "{}", answer.text_head());
+    assert_eq!(site.metric("session_gateway_jar_cookies_total", &[("outcome", "adopted")]), 5);
     // And after the day, as everybody's.
     site.wait(86_400);
     let late = site.browser();
