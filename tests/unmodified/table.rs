@@ -114,11 +114,9 @@ pub(crate) const FLASK_LOGIN: App = App {
 pub(crate) const DJANGO: App = App {
     start: |dir| {
         run(Command::new(tools::python()).args(["-m", "django", "startproject", "site_of_its_own"]).arg(dir));
-        // Otherwise Django takes the Origin of a form, which is https, for another site's: its checklist for deployment.
         let settings = dir.join("site_of_its_own/settings.py");
         let written = fs::read_to_string(&settings).expect("startproject has written it");
-        let behind_tls = "SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")";
-        fs::write(settings, format!("{written}\n{behind_tls}\n")).expect("the settings can be written");
+        fs::write(settings, written + DJANGO_SETTINGS).expect("the settings can be written");
         let manage = |arguments: &[&str]| {
             let mut manage = Command::new(tools::python());
             manage.args(["-u", "manage.py"]).args(arguments).current_dir(dir);
@@ -140,6 +138,14 @@ pub(crate) const DJANGO: App = App {
     http_only: true,
     ends_on_the_server: true,
 };
+
+/// What is added to a new project's.
+const DJANGO_SETTINGS: &str = r#"
+# Otherwise the Origin of a form, which is https, is taken for another site's. Django's checklist for deployment has it.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# As Django advises for tests: the others are slow on purpose.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+"#;
 
 /// express-session with its `MemoryStore`.
 pub(crate) const EXPRESS_SESSION: App = App {
