@@ -21,6 +21,7 @@ use hyper::body::Incoming;
 use subtle::ConstantTimeEq;
 use tower_service::Service;
 
+use crate::proxy::stream::MaySwitch;
 use crate::proxy::{Client, Clock};
 use crate::sessions::Sessions;
 pub use exposition::{Exposition, Worker};
@@ -33,6 +34,8 @@ pub struct Settings {
     /// The bearer token the API and the metrics ask for.
     pub token: Option<Token>,
 }
+
+impl MaySwitch for axum::body::Body {}
 
 /// A bearer token. Its `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq)]

@@ -3,17 +3,19 @@
 //! Every worker runs `serve` once a listening socket, on its own `LocalRuntime`. What belongs to a connection stays on
 //! that thread; the connection limit and the stop signal alone are shared.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -26,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::metrics::Connections as Counters;
+use crate::proxy::stream::{MaySwitch, Tunnel};
 use crate::proxy::{Client, Scheme};
 
 mod bind;
@@ -45,7 +48,7 @@ pub use stop::Stop;
 use connections::{Connections, Entry};
 use corked::corked;
 use protocol::Protocols;
-use pulse::{Io, Request as InFlight, Tracked};
+use pulse::{Io, Order, Request as InFlight, Tracked};
 
 /// What a listening socket speaks.
 #[derive(Clone)]
@@ -78,7 +81,7 @@ pub async fn serve<H, F, B>(
 ) where
     H: Fn(Request<Incoming>, Rc<Client>) -> F + Clone + 'static,
     F: Future<Output = Response<B>> + 'static,
-    B: Body<Data = Bytes> + Unpin + 'static,
+    B: Body<Data = Bytes> + MaySwitch + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let drain_timeout = limits.drain_timeout;
@@ -104,6 +107,9 @@ pub async fn serve<H, F, B>(
     }
 }
 
+/// What a connection carries behind an answer that has switched protocols.
+type Switched = Rc<Cell<Option<Box<Tunnel>>>>;
+
 /// What every connection of one listening socket shares.
 struct Worker<H> {
     edge: Edge,
@@ -117,7 +123,7 @@ impl<H, F, B> Worker<H>
 where
     H: Fn(Request<Incoming>, Rc<Client>) -> F + Clone + 'static,
     F: Future<Output = Response<B>> + 'static,
-    B: Body<Data = Bytes> + Unpin + 'static,
+    B: Body<Data = Bytes> + MaySwitch + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     /// Accepts for ever. Never waits for a client: not for its handshake, not for its first byte.
@@ -167,7 +173,7 @@ where
             Edge::Http => self.http1(stream, Client::new(address, Scheme::Http), &entry).await,
             Edge::Https(acceptor) => {
                 let handshake = tokio::time::timeout(self.limits.handshake_timeout, acceptor.accept(stream));
-                let stream = match entry.pulse.unless_finished(handshake).await {
+                let stream = match entry.pulse.unless_told(Order::Finish, handshake).await {
                     Some(Ok(Ok(stream))) => stream,
                     Some(Ok(Err(error))) => {
                         self.counters.handshakes_failed.increment();
@@ -192,17 +198,29 @@ where
 
     async fn http1<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
         let client = Rc::new(client);
-        let service = service_fn(|request| self.answer(request, Rc::clone(&client), entry));
-        let connection = self.protocols.http1.serve_connection(Io::new(stream, &entry.pulse), service);
-        let ended = entry.pulse.drive(connection, http1::Connection::graceful_shutdown, |_| Poll::Ready(Ok(()))).await;
-        report(&client, ended);
+        let switched = Switched::default();
+        let service = service_fn(|request| self.answer(request, Rc::clone(&client), entry, &switched));
+        let mut connection = self.protocols.http1.serve_connection(Io::new(stream, &entry.pulse), service);
+        let finish = http1::Connection::graceful_shutdown;
+        let ended = entry.pulse.drive(Pin::new(&mut connection), finish, |_| Poll::Ready(Ok(()))).await;
+        match (&ended, switched.take()) {
+            (Some(Ok(())), Some(tunnel)) => {
+                let http1::Parts { io, read_buf, .. } = connection.into_parts();
+                let _in_flight = InFlight::begin(&entry.pulse);
+                // Boxed, lest every connection have room for it.
+                entry.pulse.unless_told(Order::Cut, Box::pin(tunnel.carry(io.into_inner(), read_buf))).await;
+            }
+            _ => report(&client, ended),
+        }
     }
 
     async fn http2<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
         let client = Rc::new(client);
-        let service = service_fn(|request| self.answer(request, Rc::clone(&client), entry));
+        // Nobody asks for another protocol here in a way that is passed on.
+        let switched = Switched::default();
+        let service = service_fn(|request| self.answer(request, Rc::clone(&client), entry, &switched));
         let (stream, cork) = corked(Io::new(stream, &entry.pulse));
-        let connection = self.protocols.http2.serve_connection(stream, service);
+        let connection = pin!(self.protocols.http2.serve_connection(stream, service));
         let pull = |context: &mut Context<'_>| cork.pull(context);
         let ended = entry.pulse.drive(connection, http2::Connection::graceful_shutdown, pull).await;
         report(&client, ended);
@@ -214,12 +232,19 @@ where
         request: Request<Incoming>,
         client: Rc<Client>,
         entry: &Entry,
+        switched: &Switched,
     ) -> impl Future<Output = Result<Response<Tracked<B>>, Infallible>> + use<H, F, B> {
         let in_flight = InFlight::begin(&entry.pulse);
-        let handler = self.handler.clone();
+        let (handler, switched) = (self.handler.clone(), Rc::clone(switched));
         // Called within: a future that is given here and awaited there would have its size twice in this one, which hyper
         // moves for every request.
-        async move { Ok(handler(request, client).await.map(|body| Tracked::new(body, in_flight))) }
+        async move {
+            let mut response = handler(request, client).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                switched.set(response.body_mut().switched());
+            }
+            Ok(response.map(|body| Tracked::new(body, in_flight)))
+        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod headers;
 mod host;
 mod outage;
 pub mod route;
+pub mod stream;
 pub mod upstream;
 
 use std::cell::Cell;
@@ -18,7 +19,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SET_COOKIE, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
 
@@ -33,6 +34,7 @@ pub use counters::Counters;
 use error::{Error, Fault};
 use headers::{Names, Outgoing};
 use route::OnStoreFailure;
+use stream::Tunnel;
 use upstream::{Trust, Upstream};
 
 /// What is known of the client's connection when a request arrives on it.
@@ -138,6 +140,7 @@ impl Proxy {
         let (head, body) = request.into_parts();
         let mut exchange = Exchange::begin(self.access.as_ref(), client.address.ip(), &head);
         let mut response = match self.exchange(&head, body, &client, &mut exchange).await {
+            Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => switch(answer, exchange),
             Ok(answer) => respond(answer, exchange),
             Err(error) => self.refuse(&error, exchange),
         };
@@ -187,8 +190,9 @@ impl Proxy {
         }
         outgoing.forward(client, host, head.version);
         let body = RequestBody::new(body, &self.names, upstream.body_timeout());
+        let for_websocket = outgoing.upgrade(head, body.length());
         let written = outgoing.frame(body.length());
-        let sent = upstream.exchange(&head.method, written, body).await;
+        let sent = upstream.exchange(&head.method, written, body, for_websocket).await;
         let mut answer = sent.map_err(|source| Error::upstream(upstream, source))?;
 
         self.counters.shadowed.add(self.cookie.remove_set_cookies(answer.headers()) as u64);
@@ -335,6 +339,18 @@ fn respond(answer: upstream::Answer, exchange: Exchange) -> Response<ResponseBod
     let (headers, body) = answer.into_parts();
     let mut response = Response::new(ResponseBody::upstream(body, exchange));
     *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The head of an answer that switches to WebSocket, and, in place of a body, the connection that speaks it.
+fn switch(answer: upstream::Answer, exchange: Exchange) -> Response<ResponseBody> {
+    let timeout = answer.websocket_timeout();
+    let (mut headers, server, early) = answer.into_switched();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let mut response = Response::new(ResponseBody::switched(Tunnel::new(server, early, timeout, exchange)));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *response.headers_mut() = headers;
     response
 }

@@ -18,6 +18,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use session_gateway::listener::{self, Edge, Limits, Slots, Stop};
 use session_gateway::metrics::{Connections as Counters, Counter};
+use session_gateway::proxy::stream::MaySwitch;
 use session_gateway::proxy::{Client, Scheme};
 use session_gateway::tls;
 use tokio::sync::Notify;
@@ -130,6 +131,8 @@ impl Body for Answer {
         }
     }
 }
+
+impl MaySwitch for Answer {}
 
 /// More than the kernel's buffers on both sides take.
 const BIG: usize = 16 * 1024 * 1024;

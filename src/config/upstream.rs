@@ -45,6 +45,7 @@ fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<upstream::Se
     let connect_timeout = section.or("connect_timeout", Duration::from_secs(5), duration(MILLISECOND..=HOUR));
     let response_timeout = section.or("response_timeout", Duration::from_mins(1), duration(MILLISECOND..=DAY));
     let body_timeout = section.or("body_timeout", Duration::from_mins(1), duration(MILLISECOND..=DAY));
+    let websocket_timeout = section.or("websocket_timeout", Duration::from_hours(1), duration(MILLISECOND..=DAY));
     let keepalive = section.or("keepalive", Duration::from_mins(1), duration(MILLISECOND..=DAY));
     let max_idle = section.or("max_idle", 64, number(0..=65_536));
     let jar = section.section("jar", jar::read);
@@ -58,6 +59,7 @@ fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<upstream::Se
         connect_timeout: connect_timeout?.value,
         response_timeout: response_timeout?.value,
         body_timeout: body_timeout?.value,
+        websocket_timeout: websocket_timeout?.value,
         keepalive: keepalive?.value,
         max_idle: max_idle?.value,
     })

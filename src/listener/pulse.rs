@@ -21,7 +21,7 @@ use tokio::time::Sleep;
 
 /// What a connection is told by its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Order {
+pub(super) enum Order {
     /// Go on.
     Serve,
     /// Answer what is in flight, then close.
@@ -129,11 +129,10 @@ impl Pulse {
     /// Runs a connection to its end. `None`: it was cut, or could not be written to. `written` follows every turn of it.
     pub(super) async fn drive<C: Future>(
         &self,
-        connection: C,
+        mut connection: Pin<&mut C>,
         finish: impl Fn(Pin<&mut C>),
         written: impl Fn(&mut Context<'_>) -> Poll<io::Result<()>>,
     ) -> Option<C::Output> {
-        let mut connection = pin!(connection);
         let mut finishing = false;
         std::future::poll_fn(|context| {
             match self.listen(context.waker()) {
@@ -155,11 +154,11 @@ impl Pulse {
         .await
     }
 
-    /// Waits for something in which no request is in flight. `None`: the connection was told to close.
-    pub(super) async fn unless_finished<F: Future>(&self, future: F) -> Option<F::Output> {
+    /// Waits for something that is to end when the connection is told this, or more. `None`: it was.
+    pub(super) async fn unless_told<F: Future>(&self, order: Order, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         std::future::poll_fn(|context| {
-            if self.listen(context.waker()) > Order::Serve {
+            if self.listen(context.waker()) >= order {
                 return Poll::Ready(None);
             }
             future.as_mut().poll(context).map(Some)
@@ -271,6 +270,11 @@ const CONTROL_FRAMES: usize = 64;
 impl<S> Io<S> {
     pub(super) fn new(stream: S, pulse: &Rc<Pulse>) -> Self {
         Self { stream: TokioIo::new(stream), pulse: Rc::clone(pulse), lingering: None }
+    }
+
+    /// The stream itself.
+    pub(super) fn into_inner(self) -> S {
+        self.stream.into_inner()
     }
 
     fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

@@ -246,7 +246,10 @@ impl Drop for Exchange {
         let took = self.started.elapsed();
         if let Some(route) = &self.route {
             route.counters.count(self.status.get());
-            route.counters.duration.observe(took);
+            // How long a WebSocket was open says nothing of how long anybody waited.
+            if self.status.get() != StatusCode::SWITCHING_PROTOCOLS {
+                route.counters.duration.observe(took);
+            }
         }
         if let Some(line) = self.line.take() {
             line.log.write(&line, self, took);

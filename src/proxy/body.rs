@@ -12,6 +12,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::access::Exchange;
 use super::headers::{Length, Names, strip_trailers};
+use super::stream::{MaySwitch, Tunnel};
 use super::upstream::{self, BodyError};
 
 /// Why a client's body ended early.
@@ -99,7 +100,8 @@ impl Uploading {
 #[derive(Debug)]
 pub struct ResponseBody {
     source: Source,
-    exchange: Exchange,
+    /// None where what takes the body's place has it.
+    exchange: Option<Exchange>,
 }
 
 #[derive(Debug)]
@@ -107,17 +109,24 @@ enum Source {
     Upstream(upstream::Incoming),
     /// Our own, of one piece.
     Own(Option<Bytes>),
+    /// None: what follows the head is another protocol.
+    Switched(Option<Box<Tunnel>>),
 }
 
 impl ResponseBody {
     /// The upstream's.
     pub fn upstream(incoming: upstream::Incoming, exchange: Exchange) -> Self {
-        Self { source: Source::Upstream(incoming), exchange }
+        Self { source: Source::Upstream(incoming), exchange: Some(exchange) }
     }
 
     /// One of our own.
     pub fn own(text: Bytes, exchange: Exchange) -> Self {
-        Self { source: Source::Own((!text.is_empty()).then_some(text)), exchange }
+        Self { source: Source::Own((!text.is_empty()).then_some(text)), exchange: Some(exchange) }
+    }
+
+    /// None, for what follows the head is another protocol.
+    pub fn switched(tunnel: Tunnel) -> Self {
+        Self { source: Source::Switched(Some(Box::new(tunnel))), exchange: None }
     }
 }
 
@@ -130,11 +139,12 @@ impl Body for ResponseBody {
         let next = match &mut this.source {
             Source::Own(text) => text.take().map(|text| Ok(Frame::data(text))),
             Source::Upstream(incoming) => ready!(incoming.poll_next(cx)),
+            Source::Switched(_) => None,
         };
-        match &next {
-            Some(Ok(frame)) => this.exchange.sent(frame.data_ref().map_or(0, Bytes::len)),
-            Some(Err(_)) => this.exchange.broken(),
-            None => {}
+        match (&next, &mut this.exchange) {
+            (Some(Ok(frame)), Some(exchange)) => exchange.sent(frame.data_ref().map_or(0, Bytes::len)),
+            (Some(Err(_)), Some(exchange)) => exchange.broken(),
+            (None, _) | (_, None) => {}
         }
         Poll::Ready(next)
     }
@@ -142,6 +152,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Own(text) => text.is_none(),
+            Source::Switched(_) => true,
             Source::Upstream(incoming) => incoming.is_end(),
         }
     }
@@ -149,7 +160,17 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Source::Switched(_) => SizeHint::with_exact(0),
             Source::Upstream(incoming) => incoming.left().map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}
+
+impl MaySwitch for ResponseBody {
+    fn switched(&mut self) -> Option<Box<Tunnel>> {
+        match &mut self.source {
+            Source::Switched(tunnel) => tunnel.take(),
+            Source::Upstream(_) | Source::Own(_) => None,
         }
     }
 }

@@ -16,13 +16,16 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::body::{self, RequestBody};
 use super::cookies::{jar, rules::Rules};
 use super::headers::{Names, is_idempotent};
 use crate::metrics::Counter;
+use answer::Asked;
 pub use answer::Malformed;
+pub use connection::Stream;
 pub use incoming::{BodyError, Incoming};
 use pool::{Failed, Lease, Pool};
 use sending::Sending;
@@ -46,6 +49,8 @@ pub struct Settings {
     pub response_timeout: Duration,
     /// How long either body may stand still.
     pub body_timeout: Duration,
+    /// How long a WebSocket may.
+    pub websocket_timeout: Duration,
     /// How long an unused connection is kept.
     pub keepalive: Duration,
     /// How many unused connections each worker keeps.
@@ -120,6 +125,7 @@ pub enum Error {
 pub struct Answer {
     lease: Lease,
     body_timeout: Duration,
+    websocket_timeout: Duration,
 }
 
 impl Answer {
@@ -141,6 +147,18 @@ impl Answer {
     /// Its headers, and its body, which is still to come.
     pub fn into_parts(mut self) -> (HeaderMap, Incoming) {
         (std::mem::take(self.headers()), Incoming::new(self.lease, self.body_timeout))
+    }
+
+    /// How long the connection may stand still once it has switched protocols.
+    pub fn websocket_timeout(&self) -> Duration {
+        self.websocket_timeout
+    }
+
+    /// Its headers, and the connection, which has switched to another protocol, with what has come of that already.
+    pub fn into_switched(mut self) -> (HeaderMap, Stream, BytesMut) {
+        let headers = std::mem::take(self.headers());
+        let (stream, early) = self.lease.connection.into_stream();
+        (headers, stream, early)
     }
 }
 
@@ -205,19 +223,31 @@ impl Upstream {
         self.settings.body_timeout
     }
 
-    /// Sends a request, whose head is written, and waits for the head of its answer.
+    /// Sends a request, whose head is written, and waits for the head of its answer: 101 is one where the head asks `for_websocket`.
     ///
     /// It is sent again where nothing of it was written, because the connection it was meant for had just been closed. Once
     /// more it is sent where a connection that had been used before broke without a byte of an answer, if its method is
     /// idempotent (RFC 9110 section 9.2.2) and it has no body: then the server most likely closed the connection as idle.
-    pub async fn exchange(&self, method: &Method, head: Vec<u8>, body: RequestBody) -> Result<Answer, Error> {
+    pub async fn exchange(
+        &self,
+        method: &Method,
+        head: Vec<u8>,
+        body: RequestBody,
+        for_websocket: bool,
+    ) -> Result<Answer, Error> {
+        let asked = match () {
+            () if for_websocket => Asked::ForWebSocket,
+            () if method == Method::HEAD => Asked::ToHead,
+            () => Asked::Usually,
+        };
         let mut fresh = Fresh::No;
         let mut lease = self.lease(fresh).await?;
         lease.connection.sending = Sending::new(head, body);
         loop {
-            let answered = lease.exchange(method == Method::HEAD, self.settings.response_timeout).await;
+            let answered = lease.exchange(asked, self.settings.response_timeout).await;
             let Err(Failed { error, unanswered }) = answered else {
-                return Ok(Answer { lease, body_timeout: self.settings.body_timeout });
+                let Settings { body_timeout, websocket_timeout, .. } = *self.settings;
+                return Ok(Answer { lease, body_timeout, websocket_timeout });
             };
             let mut sending = std::mem::take(&mut lease.connection.sending);
             let again = lease.reused && unanswered;

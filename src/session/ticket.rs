@@ -361,7 +361,7 @@ mod tests {
         #[test]
         fn public_ids_read_back(bytes: [u8; 16]) {
             let id = PublicId(bytes);
-            prop_assert_eq!(PublicId::parse(&id.to_string()), Some(id));
+            prop_assert_eq!(PublicId::parse(id.to_string()), Some(id));
         }
     }
 }

@@ -230,6 +230,7 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[upstream.app]", "connect_timeout = \"0s\"", OutOfRange, "upstream.app.connect_timeout"),
     ("[upstream.app]", "response_timeout = \"0s\"", OutOfRange, "upstream.app.response_timeout"),
     ("[upstream.app]", "body_timeout = \"0s\"", OutOfRange, "upstream.app.body_timeout"),
+    ("[upstream.app]", "websocket_timeout = \"2d\"", OutOfRange, "upstream.app.websocket_timeout"),
     ("[upstream.app]", "keepalive = \"0s\"", OutOfRange, "upstream.app.keepalive"),
     ("[upstream.app]", "max_idle = -1", OutOfRange, "upstream.app.max_idle"),
     // Words
@@ -467,7 +468,7 @@ error: upstream.app.server: no such key
 10 | server = ["http://127.0.0.1:5000"]
    | ^^^^^^
    |
-   = note: expected servers, trust, connect_timeout, response_timeout, body_timeout, keepalive, max_idle, jar or cookies
+   = note: expected servers, trust, connect_timeout, response_timeout, body_timeout, websocket_timeout, keepalive, max_idle, jar or cookies
    = help: did you mean `servers`?
 
 gateway.toml: 5 mistakes"#;

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::PATIENCE;
 use super::site::COOKIE;
-use super::wire::{Body, Fields, Head, Wire};
+use super::wire::{Body, Fields, Framing, Head, Wire};
 
 /// Where the gateway is, and how to speak to it.
 #[derive(Clone)]
@@ -260,6 +260,20 @@ impl Pending {
         }
     }
 
+    /// Waits for the head that switches protocols, and puts its cookies into the jar.
+    pub fn switched(&mut self) -> Head {
+        let head = self.wire.head().expect("the answer should have come by now");
+        let head = head.expect("the gateway closed the connection without an answer");
+        assert_eq!(head.status(), 101, "{head:?}");
+        self.browser.take(&head.fields.all("set-cookie").into_iter().map(SetCookie::read).collect::<Vec<_>>());
+        head
+    }
+
+    /// Says that nothing more will be sent; not over TLS.
+    pub fn finish(&self) {
+        self.wire.finish();
+    }
+
     /// Sends more bytes: the rest of a body, or the next request.
     pub fn write(&mut self, bytes: &[u8]) {
         self.wire.send(bytes);
@@ -281,6 +295,12 @@ impl Pending {
     pub fn until(&mut self, needle: &[u8]) -> Vec<u8> {
         let bytes = self.wire.until(needle).expect("more of the answer's body should have come by now");
         bytes.expect("the answer ended before that")
+    }
+
+    /// Waits for so many bytes, whatever they are; whether they came.
+    pub fn takes(&mut self, count: usize) -> bool {
+        let body = self.wire.body(Framing::Length(count)).expect("more bytes should have come by now");
+        body.complete
     }
 
     /// Whether the gateway closes this connection, whatever it sends before.

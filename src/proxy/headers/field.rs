@@ -18,6 +18,8 @@ pub enum Field {
     Connection,
     /// Belongs to one connection, whether `Connection` names it or not (RFC 9110 section 7.6.1).
     OfTheConnection,
+    /// `Upgrade`, which belongs to it too, and asks for another protocol on it.
+    Upgrade,
     /// `Transfer-Encoding`.
     TransferEncoding,
     /// `Content-Length`.
@@ -38,7 +40,8 @@ impl Field {
             "host" => Self::Host,
             "cookie" => Self::Cookie,
             "connection" => Self::Connection,
-            "keep-alive" | "proxy-connection" | "te" | "upgrade" => Self::OfTheConnection,
+            "keep-alive" | "proxy-connection" | "te" => Self::OfTheConnection,
+            "upgrade" => Self::Upgrade,
             "transfer-encoding" => Self::TransferEncoding,
             "content-length" => Self::ContentLength,
             "expect" => Self::Expect,
@@ -104,6 +107,11 @@ impl<'a> ConnectionOptions<'a> {
     }
 }
 
+/// Whether a line that is a list, as `Connection` and `Upgrade` are, has this word.
+pub fn has_option(line: &[u8], option: &[u8]) -> bool {
+    line.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(option))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +125,7 @@ mod tests {
             ("cookie", Field::Cookie),
             ("TE", Field::OfTheConnection),
             ("Keep-Alive", Field::OfTheConnection),
+            ("Upgrade", Field::Upgrade),
             ("Transfer-Encoding", Field::TransferEncoding),
             ("x_session_user", Field::Session),
             ("X-Session-", Field::Session),

@@ -7,7 +7,7 @@
 use http::header::{CONNECTION, HeaderValue};
 use http::{Method, Version, request};
 
-use super::field::{ConnectionOptions, Field};
+use super::field::{ConnectionOptions, Field, has_option};
 use super::hop::{ForeignCoding, via};
 use super::{Names, push_line};
 use crate::proxy::cookies::OurCookie;
@@ -25,6 +25,8 @@ pub struct Outgoing<'a> {
     cookies: Cookies<'a>,
     /// Whether the client has said how long the body is, though it may have none.
     has_length: bool,
+    /// Whether an `Upgrade` of it names WebSocket.
+    names_websocket: bool,
     /// How many headers were removed because a backend could take them for session headers.
     pub spoofed: u64,
 }
@@ -57,7 +59,8 @@ impl<'a> Outgoing<'a> {
         bytes.extend_from_slice(b" HTTP/1.1\r\nhost: ");
         bytes.extend_from_slice(host);
         bytes.extend_from_slice(b"\r\n");
-        let mut this = Self { bytes, cookies: Cookies::default(), has_length: false, spoofed: 0 };
+        let mut this =
+            Self { bytes, cookies: Cookies::default(), has_length: false, names_websocket: false, spoofed: 0 };
         let options = options(head);
         let mut coded = false;
         for (name, value) in &head.headers {
@@ -71,6 +74,7 @@ impl<'a> Outgoing<'a> {
                 Field::TransferEncoding if coded || !is_chunked(value) => return Err(ForeignCoding),
                 Field::TransferEncoding => coded = true,
                 Field::ContentLength => this.has_length = true,
+                Field::Upgrade => this.names_websocket |= has_option(value.as_bytes(), b"websocket"),
                 Field::Session => this.spoofed += 1,
                 Field::Host | Field::Connection | Field::OfTheConnection | Field::Expect | Field::OfTheClient => {}
             }
@@ -162,6 +166,20 @@ impl<'a> Outgoing<'a> {
         push_line(bytes, "x-forwarded-proto", scheme);
         push_line(bytes, "x-forwarded-host", host);
         push_line(bytes, "via", via(version).as_bytes());
+    }
+
+    /// Asks the upstream for WebSocket, where the client does: a GET without a body whose `Connection` says so, too
+    /// (RFC 9110 section 7.8, RFC 6455 section 4.1). Other protocols are not asked for: what they would carry past this
+    /// gateway, nobody has looked at.
+    pub fn upgrade(&mut self, head: &request::Parts, length: Length) -> bool {
+        let asks = self.names_websocket
+            && (&head.method, head.version, length) == (&Method::GET, Version::HTTP_11, Length::Empty)
+            && head.headers.get_all(CONNECTION).iter().any(|line| has_option(line.as_bytes(), b"upgrade"));
+        if asks {
+            push_line(&mut self.bytes, "connection", b"upgrade");
+            push_line(&mut self.bytes, "upgrade", b"websocket");
+        }
+        asks
     }
 
     /// Says how long the body is, as this gateway read it, and ends the head.

@@ -7,7 +7,7 @@ use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
 
 use super::incoming::Framing;
-use crate::proxy::headers::{ConnectionOptions, Field, Names};
+use crate::proxy::headers::{ConnectionOptions, Field, Names, has_option};
 
 /// The most bytes an answer's head may have.
 const LONGEST: usize = 256 * 1024;
@@ -43,8 +43,8 @@ pub enum Malformed {
     /// A transfer coding other than chunked, which nobody asked for, or one in an answer of HTTP/1.0 (RFC 9112 section 6.1).
     #[error("it has a transfer coding that nobody asked for")]
     Coding,
-    /// It switched protocols though nobody asked.
-    #[error("it is 101 Switching Protocols to a request without Upgrade")]
+    /// It switched protocols though nobody asked, or to another one.
+    #[error("it is 101 Switching Protocols, and the request did not ask for that protocol")]
     UnaskedUpgrade,
 }
 
@@ -55,11 +55,22 @@ pub(super) struct Place {
     value: (usize, usize),
 }
 
+/// What kind of answer a request may get, besides the usual one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Nothing else.
+    Usually,
+    /// HEAD: one without a body, whatever it says.
+    ToHead,
+    /// An upgrade: another protocol instead of an answer.
+    ForWebSocket,
+}
+
 /// Reads the final answer's head, once it is there whole, and takes it out of `input`; interim answers (RFC 9110 section
-/// 15.2) are passed over. `to_head` says that the request was a HEAD, whose answer has no body.
+/// 15.2) are passed over, but for a change of protocols, which is final.
 pub(super) fn read(
     input: &mut BytesMut,
-    to_head: bool,
+    asked: Asked,
     names: &Names,
     places: &mut Vec<Place>,
 ) -> Result<Option<Head>, Malformed> {
@@ -76,10 +87,11 @@ pub(super) fn read(
         let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
         let status = status.ok_or(Malformed::Head(httparse::Error::Status))?;
         let version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-        if status == StatusCode::SWITCHING_PROTOCOLS {
+        let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+        if switches && asked != Asked::ForWebSocket {
             return Err(Malformed::UnaskedUpgrade);
         }
-        if status.is_informational() {
+        if status.is_informational() && !switches {
             drop(input.split_to(length));
             continue;
         }
@@ -91,7 +103,7 @@ pub(super) fn read(
         places.extend(
             parsed.headers.iter().map(|field| Place { name: place(field.name.as_bytes()), value: place(field.value) }),
         );
-        return head(input.split_to(length), places, status, version, to_head, names).map(Some);
+        return head(input.split_to(length), places, status, version, asked, names).map(Some);
     }
     Ok(None)
 }
@@ -101,7 +113,7 @@ fn head(
     places: &[Place],
     status: StatusCode,
     version: Version,
-    to_head: bool,
+    asked: Asked,
     names: &Names,
 ) -> Result<Head, Malformed> {
     let bytes = bytes.freeze();
@@ -110,6 +122,7 @@ fn head(
     let mut session = HeaderMap::new();
     let (mut options, mut length) = (ConnectionOptions::default(), None);
     let (mut coded, mut closes, mut stays) = (false, false, version == Version::HTTP_11);
+    let mut to_websocket = false;
     for place in places {
         let text = &bytes[place.value.0..place.value.1];
         let malformed = |_| Malformed::Head(httparse::Error::HeaderName);
@@ -119,8 +132,8 @@ fn head(
             Field::Connection => {
                 options.read(text);
                 // Whichever line says so, and whatever another says (RFC 9112 section 9.3).
-                closes |= names_option(text, b"close");
-                stays |= names_option(text, b"keep-alive");
+                closes |= has_option(text, b"close");
+                stays |= has_option(text, b"keep-alive");
             }
             Field::TransferEncoding if coded || version != Version::HTTP_11 || !is_chunked(text) => {
                 return Err(Malformed::Coding);
@@ -130,12 +143,20 @@ fn head(
                 length = Some(agreed(length, text)?);
                 headers.insert(name, value(&bytes, place)?);
             }
+            Field::Upgrade => to_websocket |= text.eq_ignore_ascii_case(b"websocket"),
             Field::OfTheConnection => {}
             _ => {
                 let to = if field == Field::Session { &mut session } else { &mut headers };
                 to.append(name, value(&bytes, place)?);
             }
         }
+    }
+    let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+    if switches {
+        if !to_websocket || version != Version::HTTP_11 {
+            return Err(Malformed::UnaskedUpgrade);
+        }
+        headers.remove(CONTENT_LENGTH);
     }
     if !options.is_empty() {
         for name in options.iter().filter_map(|name| HeaderName::from_bytes(name).ok()) {
@@ -152,12 +173,16 @@ fn head(
     // same, later, and it must not be read as the next answer.
     closes |= status == StatusCode::NO_CONTENT && (coded || length.is_some_and(|length| length > 0));
     let framing = match length {
-        _ if to_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => Framing::Ended,
+        _ if asked == Asked::ToHead || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED => {
+            Framing::Ended
+        }
+        // What follows is another protocol's.
+        _ if switches => Framing::Ended,
         _ if coded => Framing::chunked(),
         Some(length) => Framing::length(length),
         None => Framing::UntilClosed,
     };
-    let keeps = stays && !closes && framing != Framing::UntilClosed;
+    let keeps = stays && !closes && !switches && framing != Framing::UntilClosed;
     Ok(Head { status, headers, session, framing, keeps })
 }
 
@@ -172,11 +197,6 @@ fn agreed(before: Option<u64>, text: &[u8]) -> Result<u64, Malformed> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let length = std::str::from_utf8(text).ok().filter(|_| digits).and_then(|length| length.parse().ok());
     length.filter(|length| before.is_none_or(|before| before == *length)).ok_or(Malformed::Length)
-}
-
-/// Whether a `Connection` line has this option.
-fn names_option(line: &[u8], option: &[u8]) -> bool {
-    line.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(option))
 }
 
 fn is_chunked(coding: &[u8]) -> bool {

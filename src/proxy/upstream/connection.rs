@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::TcpKeepalive;
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Server;
-use super::answer::{self, Head, Malformed, Place};
+use super::answer::{self, Asked, Head, Malformed, Place};
 use super::deadline::Deadline;
 use super::sending::{SendError, Sending};
 use crate::proxy::headers::Names;
@@ -45,28 +45,52 @@ pub(super) struct Connection {
 
 /// Bytes to and from a server.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub enum Stream {
+    /// Of `http://host:port`.
     Tcp(TcpStream),
+    /// Of `unix:/path`.
     Unix(UnixStream),
 }
 
-impl Stream {
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+/// Hands a call on to whichever stream it is.
+macro_rules! either {
+    ($stream:ident.$call:ident($($argument:expr),*)) => {
+        match $stream.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).$call($($argument),*),
+            Stream::Unix(stream) => Pin::new(stream).$call($($argument),*),
         }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(self.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self.poll_write(cx, bytes))
     }
 
-    pub(super) fn poll_write_vectored(
-        &mut self,
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
+        either!(self.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 }
 
@@ -93,11 +117,7 @@ impl Connection {
         }
         let room = self.input.capacity() - self.input.len();
         // Nothing of the read is in this future: it may be made anew each time.
-        let read = match &mut self.stream {
-            Stream::Tcp(stream) => pin!(stream.read_buf(&mut self.input)).poll(cx),
-            Stream::Unix(stream) => pin!(stream.read_buf(&mut self.input)).poll(cx),
-        };
-        let read = ready!(read)?;
+        let read = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
         self.follow(read, room);
         Poll::Ready(Ok(read))
     }
@@ -121,8 +141,8 @@ impl Connection {
     }
 
     /// Takes the head of the answer out of what has come; says whether it was there whole.
-    pub(super) fn read_head(&mut self, to_head: bool, names: &Names) -> Result<bool, Malformed> {
-        let head = answer::read(&mut self.input, to_head, names, &mut self.places)?;
+    pub(super) fn read_head(&mut self, asked: Asked, names: &Names) -> Result<bool, Malformed> {
+        let head = answer::read(&mut self.input, asked, names, &mut self.places)?;
         Ok(head.map(|head| self.head = head).is_some())
     }
 
@@ -138,6 +158,11 @@ impl Connection {
             Stream::Unix(stream) => stream.try_read(&mut byte),
         };
         read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// The stream, which speaks another protocol from now on, and what has come of that already.
+    pub(super) fn into_stream(self) -> (Stream, BytesMut) {
+        (self.stream, self.input)
     }
 
     /// Gives back what a large body took: an idle connection keeps no more than a head needs, and nothing of what a request

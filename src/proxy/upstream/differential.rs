@@ -49,7 +49,8 @@ fn ours(pieces: &[Vec<u8>], to_head: bool) -> Option<Seen> {
     for piece in pieces {
         input.extend_from_slice(piece);
         if head.is_none() {
-            head = answer::read(&mut input, to_head, &names, &mut places).ok()?;
+            let asked = if to_head { answer::Asked::ToHead } else { answer::Asked::Usually };
+            head = answer::read(&mut input, asked, &names, &mut places).ok()?;
         }
         let Some(head) = &mut head else { continue };
         while let Some(frame) = head.framing.next(&mut input).ok()? {

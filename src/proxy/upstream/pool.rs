@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::task::coop::unconstrained;
 
+use super::answer::Asked;
 use super::connection::Connection;
 use super::sending::SendError;
 use super::{Error, Server};
@@ -91,7 +92,7 @@ impl Lease {
     /// Sends the connection's request, and waits for the head of its answer, which may come before all of the request is
     /// sent. The time it may take begins anew while the request's body is still on its way; a body that stands still has a
     /// timeout of its own.
-    pub(super) async fn exchange(&mut self, to_head: bool, timeout: Duration) -> Result<(), Failed> {
+    pub(super) async fn exchange(&mut self, asked: Asked, timeout: Duration) -> Result<(), Failed> {
         let Self { connection, pool, .. } = self;
         connection.deadline.set(timeout);
         let (mut before, mut refused, mut unanswered) = (None, None, true);
@@ -105,7 +106,7 @@ impl Lease {
                 }
             }
             loop {
-                match connection.read_head(to_head, pool.names()) {
+                match connection.read_head(asked, pool.names()) {
                     Ok(true) => {
                         connection.head.keeps &= refused.is_none();
                         return Poll::Ready(Ok(()));

@@ -1,10 +1,12 @@
 //! A request on its way to the server: its head, then its body as the client sends it.
 
 use std::io::{self, IoSlice, Write as _};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
+use tokio::io::AsyncWrite;
 
 use super::connection::Stream;
 use crate::proxy::body::{self, RequestBody};
@@ -116,9 +118,9 @@ impl Sending {
         let before = &self.before[self.written..];
         // One slice alone, as of nearly every request, is cheaper for the kernel to take.
         let mut wrote = if self.data.is_empty() && self.behind.is_empty() {
-            ready!(to.poll_write(cx, before))?
+            ready!(Pin::new(to).poll_write(cx, before))?
         } else {
-            ready!(to.poll_write_vectored(cx, &[before, &self.data, self.behind].map(IoSlice::new)))?
+            ready!(Pin::new(to).poll_write_vectored(cx, &[before, &self.data, self.behind].map(IoSlice::new)))?
         };
         if wrote == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
