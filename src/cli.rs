@@ -68,6 +68,7 @@ fn load(path: &std::path::Path) -> anyhow::Result<Config> {
 fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
     let config = load(path)?;
     telemetry::init(&config.log);
+    config.doubts().for_each(|doubt| tracing::warn!("{doubt}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // Registered before anything is bound, so that no signal finds the default handler.
@@ -108,6 +109,9 @@ fn check(path: &std::path::Path) -> anyhow::Result<()> {
     Files::read(&config)?;
     if let store::Settings::Memory(_, Some(file)) = &config.store {
         file.check()?;
+    }
+    for doubt in config.doubts() {
+        writeln!(std::io::stdout(), "warning: {doubt}")?;
     }
     writeln!(std::io::stdout(), "{} is valid; its keys and certificates can be used", path.display())?;
     Ok(())

@@ -7,9 +7,11 @@ use crate::{admin, listener, proxy, sessions, telemetry, tls};
 use mistake::{Fault, Place};
 use reader::Reading;
 
+pub use doubt::Doubt;
 pub use mistake::{Kind, Mistake, Mistakes};
 
 mod cookies;
+mod doubt;
 mod file;
 mod host;
 mod jar;

@@ -183,6 +183,7 @@ impl Proxy {
             None
         };
 
+        outgoing.rename_cookies(upstream.cookies(), &self.counters.unprefixed);
         let mut jar = jar::Exchange::begin(upstream, head, host::without_port(host), client);
         match &mut jar {
             None => outgoing.pass_cookies(&self.cookie),
@@ -202,7 +203,7 @@ impl Proxy {
             let (status, lifetimes) = (answer.status(), self.sessions.lifetimes());
             jar.take(answer.headers(), visit.as_ref(), &jar::Exchanged { status, lifetimes, now }, &mut taken);
         }
-        upstream.cookies().apply(answer.headers());
+        upstream.cookies().apply(answer.headers(), &self.counters.shadowed);
         if let Some(visit) = visit {
             if !(taken.is_empty() && self.sessions.is_settled(&visit, now)) {
                 // Boxed: it is large, and most requests do without it.

@@ -106,7 +106,7 @@ pub enum Outage {
 }
 
 /// What became of an edit.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Edited {
     /// The session as it is now.
     Live(Arc<Session>),

@@ -2,10 +2,11 @@
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use session_gateway::config::{Config, Kind, Mistakes, load, parse};
+use session_gateway::config::{Config, Doubt, Kind, Mistakes, load, parse};
 use session_gateway::proxy::cookies::SameSite;
 use session_gateway::proxy::route::OnStoreFailure;
 use session_gateway::proxy::upstream::{Server, Trust};
@@ -176,6 +177,28 @@ fn good_values_are_taken() {
     assert_eq!(good(&with("[tls]", "certificate = \"a\"\nprivate_key = \"b\"")).tls, None, "no https, no TLS");
     assert_eq!(good(&format!("\u{feff}{LEAST}")), good(LEAST), "an editor's byte order mark is no mistake");
     assert_eq!(good(&LEAST.replace('\n', "\r\n")), good(LEAST), "nor are Windows' line ends");
+}
+
+#[test]
+fn a_jar_without_logins_is_valid_and_check_warns_of_it() {
+    let doubts = |jar: &str| good(&with("[upstream.app]", jar)).doubts().collect::<Vec<_>>();
+    let jar = |rest: &str| format!("jar = {{ capture = [\"session\"], {rest} }}");
+    let enforces = jar("mode = \"enforce\"");
+    assert_eq!(doubts(&enforces), [Doubt::NoLogins { upstream: "app".to_owned() }]);
+    for without in
+        [jar("mode = \"enforce\", renew_on = [\"POST /login\"]"), jar("mode = \"observe\""), jar("mode = \"off\"")]
+    {
+        assert_eq!(doubts(&without), []);
+    }
+
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("gateway.toml");
+    std::fs::write(dir.path().join("a.key"), [7; 48]).expect("a key file");
+    std::fs::write(&file, with("[upstream.app]", &enforces)).expect("a configuration file");
+    let check = Command::new(env!("CARGO_BIN_EXE_session-gateway")).arg("check").arg("--config").arg(&file).output();
+    let check = check.expect("the binary runs");
+    let said = String::from_utf8_lossy(&check.stdout);
+    assert!(check.status.success() && said.starts_with("warning: upstream.app.jar: "), "{check:?}");
 }
 
 #[test]

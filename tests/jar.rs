@@ -35,7 +35,9 @@ in_every_store! {
     cookies_go_where_their_attributes_say
     a_cookie_that_expires_is_gone_and_one_that_outlives_the_browser_makes_ours_do_so
     ours_outlives_the_browser_no_longer_than_one_of_the_application_s_does
-    what_is_more_than_a_session_may_hold_passes_on_hardened_and_counted
+    what_is_more_than_a_session_may_hold_goes_nowhere_and_what_was_there_stands
+    what_browsers_hold_beyond_the_limits_stays_theirs_for_a_while
+    an_application_s_login_lives_as_a_session_without_a_user
     revoking_the_session_logs_the_application_out
     a_login_of_the_gateway_s_keeps_the_cookies
     what_no_script_can_read_is_captured_by_its_kind
@@ -247,9 +249,16 @@ fn an_answer_that_only_refreshes_overwrites_no_newer_value(setup: Setup) {
 fn a_client_cannot_send_what_is_kept_for_it(setup: Setup) {
     let site = setup.upstream(APP).start();
     let browser = logged_in(&site, "one");
-    for sent in
-        ["session=evil", "session=evil; a=1", "app_x=1;a=1", "Session=evil; app.x=2; a=1", "session", " session = x"]
-    {
+    for sent in [
+        "session=evil",
+        "session=evil; a=1",
+        "app_x=1;a=1",
+        "Session=evil; app.x=2; a=1",
+        "session",
+        " session = x",
+        "x=1 session=evil",
+        "%73ession=evil; a=1",
+    ] {
         let stranger = get("/").without_jar().with("Cookie", sent);
         let (seen, _) = site.visit(&site.browser(), stranger, ok());
         let rest = sent.contains("a=1").then_some("a=1");
@@ -260,7 +269,7 @@ fn a_client_cannot_send_what_is_kept_for_it(setup: Setup) {
         assert_eq!(seen.header("Cookie"), Some(&*all), "{sent}");
     }
     let refused = site.metric("session_gateway_jar_cookies_total", &[("outcome", "refused")]);
-    assert_eq!(refused, 2 * 7);
+    assert_eq!(refused, 2 * 9);
 }
 
 fn cookies_go_where_their_attributes_say(setup: Setup) {
@@ -318,18 +327,24 @@ fn ours_outlives_the_browser_no_longer_than_one_of_the_application_s_does(setup:
     assert_eq!(sees(&site, &browser, get("/")).as_deref(), Some("session=bob"));
 }
 
-fn what_is_more_than_a_session_may_hold_passes_on_hardened_and_counted(setup: Setup) {
+fn what_is_more_than_a_session_may_hold_goes_nowhere_and_what_was_there_stands(setup: Setup) {
     let site = setup.upstream(APP).start();
     let browser = logged_in(&site, "one");
+    let before = browser.sid();
     let long = format!("session={}; Path=/", "x".repeat(4096));
     let (_, answer) = site.visit(&browser, get("/"), set(&long));
-    assert_eq!(answer.headers_all("Set-Cookie"), [format!("{long}; HttpOnly; Secure")]);
+    assert_eq!(answer.set_cookies(), [], "the browser would not be believed when it sends it back");
+    assert_eq!((sees(&site, &browser, get("/")).as_deref(), browser.sid()), (Some("session=one"), before));
     // 16 KiB, and not a cookie more; what is deleted makes room.
     for index in 0..5 {
-        let (_, answer) = site.visit(&browser, get("/"), set(&format!("app_{index}={}; Path=/", "x".repeat(4000))));
-        let passed = answer.set_cookies().iter().filter(|cookie| cookie.name.starts_with("app_")).count();
-        assert_eq!(passed, usize::from(index == 4), "{index}");
+        site.visit(&browser, get("/"), set(&format!("app_{index}={}; Path=/", "x".repeat(4000))));
+        let seen = sees(&site, &browser, get("/")).unwrap();
+        assert_eq!(seen.contains(&format!("app_{index}=")), index < 4, "{index}");
+        assert!(seen.starts_with("session=one"), "{index}");
     }
+    let (_, answer) = site.visit(&browser, get("/"), set(&format!("session={}; Path=/", "x".repeat(4000))));
+    assert_eq!(answer.set_cookies(), []);
+    assert!(sees(&site, &browser, get("/")).unwrap().starts_with("session=one; "), "the value that was there");
     let replaced = deletion().with("Set-Cookie", "app_0=; Max-Age=0; Path=/").with("Set-Cookie", "app_9=new; Path=/");
     site.visit(&browser, get("/"), replaced);
     let seen = sees(&site, &browser, get("/")).unwrap();
@@ -339,9 +354,32 @@ fn what_is_more_than_a_session_may_hold_passes_on_hardened_and_counted(setup: Se
         many = many.with("Set-Cookie", &format!("app_n{index}=; Path=/"));
     }
     let (_, answer) = site.visit(&browser, get("/"), many);
-    let passed = answer.set_cookies().iter().filter(|cookie| cookie.name.starts_with("app_")).count();
-    assert_eq!(passed, 14, "four are there already");
-    assert_eq!(site.metric("session_gateway_jar_cookies_total", &[("outcome", "over_limit")]), 16);
+    assert_ours_alone(&answer);
+    let seen = sees(&site, &browser, get("/")).unwrap();
+    assert_eq!(seen.matches("app_n").count(), 46, "four were there already");
+    assert_eq!(site.metric("session_gateway_jar_cookies_total", &[("outcome", "over_limit")]), 1 + 1 + 1 + 14);
+}
+
+fn what_browsers_hold_beyond_the_limits_stays_theirs_for_a_while(setup: Setup) {
+    let adopts = "jar = { mode = \"enforce\", capture = [\"app_*\"], adopt_until = 2027-01-16 }";
+    let site = setup.upstream(adopts).start();
+    let browser = site.browser();
+    (0..5).for_each(|index| browser.plant(&format!("app_{index}"), &"x".repeat(4000)));
+    for visit in 0..2 {
+        let seen = sees(&site, &browser, get("/")).unwrap();
+        assert_eq!(seen.matches("app_").count(), 5, "visit {visit}");
+        let left = (0..5).filter(|index| browser.cookie(&format!("app_{index}")).is_some()).count();
+        assert_eq!(left, 1, "visit {visit}");
+    }
+}
+
+fn an_application_s_login_lives_as_a_session_without_a_user(setup: Setup) {
+    let site = setup.upstream(APP).session("idle_timeout = \"10m\"").anonymous("idle_timeout = \"1h\"").start();
+    let browser = logged_in(&site, "one");
+    site.wait(3599);
+    assert_eq!(sees(&site, &browser, get("/")).as_deref(), Some("session=one"));
+    site.wait(3600);
+    assert_eq!(sees(&site, &browser, get("/")), None);
 }
 
 fn revoking_the_session_logs_the_application_out(setup: Setup) {
@@ -476,6 +514,16 @@ fn rules_change_what_passes_to_the_browser_and_nothing_else() {
     let lines = answer.headers_all("Set-Cookie");
     assert_eq!(lines[..2], ["plain=1; Priority=High", "a=1; Priority=High; SameSite=Strict; Secure"]);
     assert!(lines[2].starts_with(COOKIE) && lines[2].contains("SameSite=Lax") && lines.len() == 3, "{lines:?}");
+}
+
+#[test]
+fn where_memory_is_full_applications_logins_go_before_the_gateway_s_users() {
+    let site = Site::build().upstream(APP).store("kind = \"memory\"\nmax_sessions = 3").start();
+    let user = site.login("alice");
+    let visitors: Vec<_> = ["one", "two", "three"].into_iter().map(|value| logged_in(&site, value)).collect();
+    assert_eq!(site.look(&user).user(), Some("alice"));
+    let kept = visitors.iter().filter(|visitor| sees(&site, visitor, get("/")).is_some()).count();
+    assert_eq!(kept, 2);
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! The jar keeps to RFC 6265bis (draft 20), section by section. Each case is one row; the rows are counted.
 #![allow(missing_docs)]
 
+use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
+use session_gateway::metrics::Counter;
+use session_gateway::proxy::cookies::jar::Pattern;
+use session_gateway::proxy::cookies::prefix::Prefix;
+use session_gateway::proxy::cookies::rules::{Rule, Rules};
 use session_gateway::session::UnixTime;
 use session_gateway::session::jar::date;
 use session_gateway::session::jar::retrieval::{Initiator, Request, default_path, domain_matches, path_matches};
@@ -312,7 +317,8 @@ fn assert_exchanges(section: &str, exchanges: &[Exchange]) {
 #[test]
 fn there_are_many_cases() {
     let exchanges = LIVES.len() + SCOPES.len() + COOKIE_PATHS.len() + PROMISES.len() + ORDER.len();
-    let all = DATES.len() + DOMAINS.len() + PATHS.len() + DEFAULT_PATHS.len() + PAIRS.len() + exchanges;
+    let all =
+        DATES.len() + DOMAINS.len() + PATHS.len() + DEFAULT_PATHS.len() + PAIRS.len() + PREFIXED.len() + exchanges;
     assert!(all >= 200, "{all}");
 }
 
@@ -384,6 +390,44 @@ fn sections_5_4_and_5_6_5_to_5_6_7_what_a_cookie_promises() {
     let same_site = |line: &str| set_cookie::parse(line.as_bytes()).expect("a cookie").same_site;
     assert_eq!(same_site("a=1"), None);
     assert_eq!(same_site("a=1; SameSite=x"), Some(SameSite::Default));
+}
+
+/// `4.1.3` What a backend sets, and what a browser that was given it under a prefix then carries.
+const PREFIXED: [(Prefix, &str, &str); 14] = [
+    (Prefix::Host, "a=1", "__Host-a=1"),
+    (Prefix::Host, "a=1; Secure; Path=/", "__Host-a=1"),
+    (Prefix::Host, "a=1; Path=/b", "__Host-a=1"),
+    (Prefix::Host, "a=1; Path=/; Path=/b; Path", "__Host-a=1"),
+    (Prefix::Host, "a=1; Path=b", "__Host-a=1"),
+    (Prefix::Host, "a=1; Domain=h.test", "__Host-a=1"),
+    (Prefix::Host, "a=1; DOMAIN = h.test; domain=; Domain", "__Host-a=1"),
+    (Prefix::Host, "a=1; Domain=elsewhere.test", "__Host-a=1"),
+    (Prefix::Host, "a=1; SameSite=None", "__Host-a=1"),
+    (Prefix::Host, " a = 1 ;; x", "__Host-a=1"),
+    (Prefix::Host, "a=1; Max-Age=0", ""),
+    (Prefix::Secure, "a=1", "__Secure-a=1"),
+    (Prefix::Secure, "a=1; Domain=h.test; Path=/", "__Secure-a=1"),
+    (Prefix::Secure, "a=1; Domain=elsewhere.test", ""),
+];
+
+#[test]
+fn section_4_1_3_what_is_given_a_prefix_keeps_what_it_promises() {
+    for (prefix, line, expected) in PREFIXED {
+        let rule = Rule { prefix: Some(prefix), ..Rule::default() };
+        let mut headers = HeaderMap::from_iter([(SET_COOKIE, HeaderValue::from_static(line))]);
+        Rules(vec![(Pattern::Exact("a".into()), rule)]).apply(&mut headers, &Counter::default());
+        let given = headers[SET_COOKIE].to_str().expect("ASCII");
+        assert_eq!(
+            carried(&receive(&Jar::default(), 0, "https://h.test/", given), "https://h.test/", NOW),
+            expected,
+            "{line}"
+        );
+        assert_eq!(
+            carried(&receive(&Jar::default(), 0, "http://h.test/", given), "https://h.test/", NOW),
+            "",
+            "{line}"
+        );
+    }
 }
 
 #[test]

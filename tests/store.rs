@@ -7,6 +7,8 @@ mod gate;
 mod in_memory;
 #[path = "store/redis.rs"]
 mod in_redis;
+#[path = "store/jars.rs"]
+mod jars;
 #[path = "store/moves.rs"]
 mod moves;
 #[path = "store/races.rs"]

@@ -183,7 +183,11 @@ impl Sum {
             sample(&mut family, &[("reason", reason)], sum)?;
         }
         let shadowed = self.sum(|worker| &worker.proxy.shadowed);
-        single(encoder, "upstream_cookies_removed", "Cookies of the gateway's name set by upstreams, removed", shadowed)
+        let help = "Cookies set by upstreams under the gateway's name, or under one that stands for another, removed";
+        single(encoder, "upstream_cookies_removed", help, shadowed)?;
+        let unprefixed = self.sum(|worker| &worker.proxy.unprefixed);
+        let help = "Cookies of clients without the prefix that the upstream's own have in browsers, removed";
+        single(encoder, "client_cookies_removed", help, unprefixed)
     }
 
     fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

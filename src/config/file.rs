@@ -15,6 +15,7 @@ use crate::telemetry::Access;
 use crate::{listener, proxy, store, telemetry, tls};
 
 use super::Config;
+use super::cookies::possible;
 use super::mistake::{Fault, Kind, Place};
 use super::reader::Noted;
 use super::section::{At, Section};
@@ -34,6 +35,7 @@ pub(super) fn file(root: &mut Section<'_>) -> Result<Config, Noted> {
     let mut stale = Vec::new();
     let routes = routes(root, &names, &mut stale);
     let upstreams = upstreams.and_then(|upstreams| upstreams.into_iter().map(|(_, upstream)| upstream).collect());
+    let upstreams: Result<Vec<_>, Noted> = upstreams;
     let session = root.section("session", |section| session(section, tombstone(&upstreams)));
     let store = root.section("store", super::store::store);
     let kept = kept(root, &store, &stale);
@@ -42,6 +44,11 @@ pub(super) fn file(root: &mut Section<'_>) -> Result<Config, Noted> {
     let distinct = distinct(root, &addresses);
 
     let (listen, session) = (listen?, session?);
+    let prefixed = |(upstream, prefixed): (proxy::upstream::Settings, Vec<_>)| {
+        possible(root, &upstream.cookies, &prefixed, (&listen, &session)).map(|()| upstream)
+    };
+    // Collected twice, so that the first impossible one does not hide the next.
+    let upstreams: Vec<_> = upstreams?.into_iter().map(prefixed).collect();
     distinct?;
     kept?;
     Ok(Config {
@@ -54,7 +61,7 @@ pub(super) fn file(root: &mut Section<'_>) -> Result<Config, Noted> {
             cookie: session.cookie,
             headers: session.headers,
             routes: routes?,
-            upstreams: upstreams?,
+            upstreams: upstreams.into_iter().collect::<Result<_, _>>()?,
         },
         admin: admin?,
         log: log?,
@@ -65,8 +72,8 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// How long an ended ticket must be remembered: longer than any response under it may still be on its way.
-fn tombstone(upstreams: &Result<Vec<proxy::upstream::Settings>, Noted>) -> Duration {
-    let longest = upstreams.iter().flatten().map(|upstream| upstream.response_timeout).max().unwrap_or_default();
+fn tombstone<T>(upstreams: &Result<Vec<(proxy::upstream::Settings, T)>, Noted>) -> Duration {
+    let longest = upstreams.iter().flatten().map(|(upstream, _)| upstream.response_timeout).max().unwrap_or_default();
     Duration::from_mins(1).max(longest + Duration::from_secs(5))
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::proxy::route::{self, OnStoreFailure};
 use crate::proxy::upstream::{self, Server, Trust};
 
-use super::cookies;
+use super::cookies::{self, Prefixed};
 use super::host;
 use super::jar;
 use super::mistake::{Fault, Kind, Place};
@@ -21,8 +21,8 @@ use super::value::{Value, choice, duration, flag, list, malformed, number, text}
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Reads every `[upstream.NAME]`.
-pub(super) fn upstreams(root: &mut Section<'_>) -> Result<Named<upstream::Settings>, Noted> {
+/// Reads every `[upstream.NAME]`, each with the places of what depends on other sections.
+pub(super) fn upstreams(root: &mut Section<'_>) -> Result<Named<(upstream::Settings, Vec<Prefixed>)>, Noted> {
     let upstreams = root.named("upstream", upstream)?;
     if upstreams.is_empty() {
         let place = Place { key: "upstream".to_owned(), span: None };
@@ -31,7 +31,7 @@ pub(super) fn upstreams(root: &mut Section<'_>) -> Result<Named<upstream::Settin
     Ok(upstreams)
 }
 
-fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<upstream::Settings, Noted> {
+fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<(upstream::Settings, Vec<Prefixed>), Noted> {
     let name = is_name(&name.value).then(|| name.value.clone()).ok_or_else(|| {
         section.note(&name.place, malformed(&name.value, "a name of up to 64 letters, digits, `-` and `_`"))
     });
@@ -49,8 +49,9 @@ fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<upstream::Se
     let keepalive = section.or("keepalive", Duration::from_mins(1), duration(MILLISECOND..=DAY));
     let max_idle = section.or("max_idle", 64, number(0..=65_536));
     let jar = section.section("jar", jar::read);
-    let cookies = section.named("cookies", cookies::rule);
-    Ok(upstream::Settings {
+    let mut prefixed = Vec::new();
+    let cookies = section.named("cookies", |name, section| cookies::rule(name, section, &mut prefixed));
+    let settings = upstream::Settings {
         name: name?,
         servers: servers?.value,
         trust: trust?.value,
@@ -62,7 +63,8 @@ fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<upstream::Se
         websocket_timeout: websocket_timeout?.value,
         keepalive: keepalive?.value,
         max_idle: max_idle?.value,
-    })
+    };
+    Ok((settings, prefixed))
 }
 
 /// Names stand in logs and metrics, and as keys in this file.

@@ -1,6 +1,7 @@
 //! `Cookie` in, `Set-Cookie` out.
 
 pub mod jar;
+pub mod prefix;
 pub mod rules;
 
 use bytes::{BufMut, BytesMut};
@@ -146,6 +147,18 @@ fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     pairs.filter(|pair| !pair.is_empty())
 }
 
+/// Every name that some backend could find in a `name=value` pair: its own, and those that its value hides from whoever splits
+/// at `;` alone. Python's `http.cookies` splits at white space as well, and old versions of Rack and Express at commas.
+fn names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut parts = pair[..memchr::memrchr(b'=', pair).unwrap_or(pair.len())].split(|byte| *byte == b'=');
+    let own = parts.next().unwrap_or_default().trim_ascii_end();
+    let hidden = parts.filter_map(|part| {
+        let part = part.trim_ascii_end();
+        part.iter().rposition(|byte| b" \t,".contains(byte)).map(|at| &part[at + 1..])
+    });
+    std::iter::once(own).chain(hidden)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +197,28 @@ mod tests {
         ] {
             let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
             assert_eq!(take(fields), (owned(values), owned(left)), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_hides_no_name() {
+        for (pair, expected) in [
+            ("a", &["a"][..]),
+            ("a=", &["a"]),
+            ("a = 1", &["a"]),
+            ("a=b=c==", &["a"]),
+            ("a=1 b=2", &["a", "b"]),
+            ("a=1,b=2, c =3", &["a", "b", "c"]),
+            ("a= b=2", &["a", "b"]),
+            ("a=x\ty  b\t=c=2 d", &["a", "b"]),
+            ("a b=1", &["a b"]),
+            ("=a", &[""]),
+        ] {
+            assert_eq!(
+                names(pair.as_bytes()).collect::<Vec<_>>(),
+                expected.iter().map(|name| name.as_bytes()).collect::<Vec<_>>(),
+                "{pair}"
+            );
         }
     }
 

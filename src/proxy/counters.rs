@@ -23,8 +23,10 @@ pub struct Counters {
     pub on_failure: Counter,
     /// Responses refused because of a malformed session header.
     pub malformed: Counter,
-    /// Backends' own cookies of our name, removed.
+    /// Backends' own cookies of our name, or of one that the browser has for another of theirs, removed.
     pub shadowed: Counter,
+    /// Clients' cookies that lack the prefix which the backend's own have in browsers, removed.
+    pub unprefixed: Counter,
     /// Requests refused because the store could not be asked about their session.
     pub rejected: Counter,
     /// Requests served as a visitor's without a session for the same reason.
@@ -45,6 +47,7 @@ impl Counters {
             on_failure: Counter::default(),
             malformed: Counter::default(),
             shadowed: Counter::default(),
+            unprefixed: Counter::default(),
             rejected: Counter::default(),
             served_anonymous: Counter::default(),
             served_stale: Counter::default(),

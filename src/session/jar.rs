@@ -22,7 +22,7 @@ pub const LONGEST_COOKIE: usize = 4096;
 /// The most bytes of names and values of one session.
 pub const MOST_BYTES: usize = 16 * 1024;
 /// How many deletions of one session are remembered at once.
-const MOST_DELETIONS: usize = 50;
+pub const MOST_DELETIONS: usize = 50;
 
 /// Every cookie of a session, and every deletion that is still remembered.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -102,6 +102,37 @@ fn addresses_and_routes_stand_once() {
 }
 
 #[test]
+fn a_prefix_needs_tls_and_leaves_the_gateway_s_own_cookie_alone() {
+    let with_rules = |session: &str, rules: &str| {
+        LEAST
+            .replace("[session]", &format!("[session]\n{session}"))
+            .replace("[[route]]", &format!("{rules}\n[[route]]"))
+    };
+    let rule = |name: &str, lines: &str| format!("[upstream.app.cookies.{name}]\n{lines}\n");
+    let host = |name: &str| rule(name, "prefix = \"__Host-\"");
+    let clear = "secure = false";
+    let found = mistakes(&with_rules(clear, &host("a")));
+    assert_eq!(summary(&found), [(Conflict, "upstream.app.cookies.a.prefix", Some(9))], "{found}");
+    let tls = "[tls]\ncertificate = \"a\"\nprivate_key = \"b\"\n";
+    good(&(with_rules(clear, &host("a")).replace("[listen]", "[listen]\nhttps = \"127.0.0.1:0\"") + tls));
+    good(&with_rules("", &host("a")));
+    for lines in ["secure = true", "domain = \"\"", "path = \"/\"", "same_site = \"none\"", "block = false"] {
+        good(&with_rules("", &rule("a", &format!("prefix = \"__Host-\"\n{lines}"))));
+    }
+    good(&with_rules("", &rule("a", "prefix = \"__Secure-\"\ndomain = \"a.example\"\npath = \"/x\"")));
+
+    // `__Host-sid` is ours: a backend's `sid` cannot be it, whichever rule would make it so.
+    for rules in [host("sid"), host("\"s*\""), host("a") + &host("\"*\"")] {
+        let found = mistakes(&with_rules("", &rules));
+        assert_eq!(found.iter().map(Mistake::kind).collect::<Vec<_>>(), [Conflict], "{found}");
+        assert!(found.to_string().contains("a rule for \"sid\" before"), "{found}");
+    }
+    good(&with_rules("", &(rule("sid", "") + &host("\"*\""))));
+    good(&with_rules("", &rule("sid", "prefix = \"__Secure-\"")));
+    good(&with_rules("cookie = \"gateway\"", &host("sid")));
+}
+
+#[test]
 fn keys_defined_twice_are_told() {
     let found = mistakes(&format!("{LEAST}[listen]\nhttps = \"127.0.0.1:1\"\n"));
     assert!(summary(&found).contains(&(Syntax, "", Some(9))), "{found}");
@@ -302,6 +333,23 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[upstream.app]", "cookies.a.path = \"/;x\"", Malformed, "upstream.app.cookies.a.path"),
     ("[upstream.app]", "cookies.a.domain = \"a;b\"", Malformed, "upstream.app.cookies.a.domain"),
     ("[upstream.app]", "cookies.a.rename = \"b\"", UnknownKey, "upstream.app.cookies.a.rename"),
+    ("[upstream.app]", "cookies.a.prefix = \"__Http-\"", NotAChoice, "upstream.app.cookies.a.prefix"),
+    ("[upstream.app]", "cookies.a = { prefix = \"__Host-\", path = \"/x\" }", Conflict, "upstream.app.cookies.a.path"),
+    (
+        "[upstream.app]",
+        "cookies.a = { prefix = \"__Host-\", domain = \"a.example\" }",
+        Conflict,
+        "upstream.app.cookies.a.domain",
+    ),
+    (
+        "[upstream.app]",
+        "cookies.a = { prefix = \"__Secure-\", secure = false }",
+        Conflict,
+        "upstream.app.cookies.a.secure",
+    ),
+    ("[upstream.app]", "cookies.a = { prefix = \"__Host-\", block = true }", Conflict, "upstream.app.cookies.a.block"),
+    ("[upstream.app]", "cookies.sid.prefix = \"__Host-\"", Conflict, "upstream.app.cookies.sid.prefix"),
+    ("[upstream.app]", "cookies.\"*\".prefix = \"__Host-\"", Conflict, "upstream.app.cookies.*.prefix"),
     ("[upstream.app]", "jar = { mode = \"enforce\", capture = [] }", Conflict, "upstream.app.jar.mode"),
     ("[[route]]", "host = \"example.com:443\"", Malformed, "route[0].host"),
     ("[[route]]", "host = \"*\"", Malformed, "route[0].host"),

@@ -7,7 +7,8 @@ mod taking;
 use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use http::{Method, StatusCode, request};
 
-use super::OurCookie;
+use super::rules::Rules;
+use super::{OurCookie, names};
 use crate::metrics::Counter;
 use crate::proxy::headers::Outgoing;
 use crate::proxy::upstream::Upstream;
@@ -59,7 +60,7 @@ pub struct Counters {
     pub captured: Counter,
     /// Taken over from a browser that still held them.
     pub adopted: Counter,
-    /// Passed on to the browser, because they are more than a session may hold.
+    /// Dropped, because they are more than a session may hold.
     pub over_limit: Counter,
     /// Set by the backend in a way that no browser would keep.
     pub ignored: Counter,
@@ -77,6 +78,7 @@ type Pair = (Box<[u8]>, Box<[u8]>);
 pub struct Exchange<'a> {
     settings: &'a Settings,
     counters: &'a Counters,
+    rules: &'a Rules,
     head: &'a request::Parts,
     request: Request<'a>,
     /// Names of captured cookies that the client sent, while they are taken over.
@@ -110,7 +112,8 @@ impl<'a> Exchange<'a> {
             by: initiator(head),
         };
         let (sent, adopted, expire) = (Vec::new(), Vec::new(), Vec::new());
-        Some(Self { settings, counters: upstream.jar_counters(), head, request, sent, adopted, expire })
+        let (counters, rules) = (upstream.jar_counters(), upstream.cookies());
+        Some(Self { settings, counters, rules, head, request, sent, adopted, expire })
     }
 
     /// Whether it does more than to observe.
@@ -135,7 +138,7 @@ impl<'a> Exchange<'a> {
         let passes = |pair: &[u8]| {
             let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
             let (name, value) = (pair[..end].trim_ascii_end(), pair.get(end + 1..).unwrap_or_default());
-            if !self.settings.capture.refuses(name, self.request.upstream, jar, now) {
+            if !names(pair).any(|name| self.settings.capture.refuses(name, self.request.upstream, jar, now)) {
                 return true;
             }
             if adopts && self.settings.capture.names(name) {
@@ -169,8 +172,10 @@ impl<'a> Exchange<'a> {
     /// What was taken over is the browser's no longer, if it has the ticket to where it is now.
     pub fn tell_browser(&self, ours: &Cookie, headers: &mut HeaderMap) {
         if *ours != Cookie::Keep {
-            for line in self.expire.iter().filter_map(|line| HeaderValue::from_bytes(line).ok()) {
-                headers.append(SET_COOKIE, line);
+            for line in &self.expire {
+                let line =
+                    self.rules.prefixed(line).map_or_else(|| HeaderValue::from_bytes(line), HeaderValue::try_from);
+                headers.extend(line.ok().map(|line| (SET_COOKIE, line)));
             }
         }
     }

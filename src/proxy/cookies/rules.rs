@@ -6,6 +6,8 @@ use http::header::{Entry, HeaderMap, HeaderValue, SET_COOKIE};
 
 use super::SameSite;
 use super::jar::Pattern;
+use super::prefix::Prefix;
+use crate::metrics::Counter;
 use crate::session::jar::set_cookie;
 
 /// What is done about cookies of some name.
@@ -23,6 +25,8 @@ pub struct Rule {
     pub domain: Option<String>,
     /// Which `Path` they have.
     pub path: Option<String>,
+    /// What their names begin with in the browser, and there alone; what a browser demands with it goes before the above.
+    pub prefix: Option<Prefix>,
 }
 
 /// The rules of one upstream. Of those whose pattern matches a name, the first written counts.
@@ -30,36 +34,65 @@ pub struct Rule {
 pub struct Rules(pub Vec<(Pattern, Rule)>);
 
 impl Rules {
-    /// Follows them in an answer that goes to the browser.
-    pub fn apply(&self, headers: &mut HeaderMap) {
+    /// The rule for a cookie that its backend calls so.
+    pub fn rule(&self, name: &[u8]) -> Option<&Rule> {
+        self.0.iter().find(|(pattern, _)| pattern.matches(name)).map(|(_, rule)| rule)
+    }
+
+    /// Follows them in an answer that goes to the browser; `taken` counts what does not pass because the browser has
+    /// another cookie of the name.
+    pub fn apply(&self, headers: &mut HeaderMap, taken: &Counter) {
         if self.0.is_empty() {
             return;
         }
         let Entry::Occupied(fields) = headers.entry(SET_COOKIE) else { return };
         let (_, fields) = fields.remove_entry_mult();
         for field in fields.collect::<Vec<_>>() {
-            if let Some(field) = self.edited(field) {
+            if let Some(field) = self.edited(field, taken) {
                 headers.append(SET_COOKIE, field);
             }
         }
     }
 
     /// The `Set-Cookie` as it passes, if it does.
-    fn edited(&self, field: HeaderValue) -> Option<HeaderValue> {
+    fn edited(&self, field: HeaderValue, taken: &Counter) -> Option<HeaderValue> {
         let name = set_cookie::name(field.as_bytes());
-        let Some((_, rule)) = self.0.iter().find(|(pattern, _)| pattern.matches(name)) else { return Some(field) };
-        if rule.block {
+        let rule = self.rule(name);
+        let prefix = rule.and_then(|rule| rule.prefix);
+        // What has no name can have no prefix, and would come back without it.
+        if rule.is_some_and(|rule| rule.block) || prefix.is_some() && name.is_empty() {
             return None;
         }
+        if prefix.is_none() && self.added(name).is_some() {
+            taken.increment();
+            return None;
+        }
+        let Some(rule) = rule else { return Some(field) };
         let edited = rule.edited(field.as_bytes());
         // What is configured has been checked, so that this is a value as well.
         Some(HeaderValue::from_bytes(&edited).unwrap_or(field))
+    }
+
+    /// A `Set-Cookie` of a captured cookie under the name by which the browser has it from before it was captured.
+    pub fn prefixed(&self, line: &[u8]) -> Option<Vec<u8>> {
+        let rule = self.rule(set_cookie::name(line)).filter(|rule| rule.prefix.is_some())?;
+        Some(rule.edited(line))
     }
 }
 
 impl Rule {
     fn edited(&self, field: &[u8]) -> Vec<u8> {
+        // RFC 6265bis section 5.7: without these a browser refuses a cookie of such a name.
+        let (secure, domain, path) = match self.prefix {
+            Some(Prefix::Host) => (Some(true), Some(""), Some("/")),
+            Some(Prefix::Secure) => (Some(true), self.domain.as_deref(), self.path.as_deref()),
+            None => (self.secure, self.domain.as_deref(), self.path.as_deref()),
+        };
         let mut parts: Vec<Vec<u8>> = field.split(|byte| *byte == b';').map(<[u8]>::to_vec).collect();
+        if let (Some(prefix), Some(pair)) = (self.prefix, parts.first_mut()) {
+            let begin = pair.len() - pair.trim_ascii_start().len();
+            pair.splice(begin..begin, prefix.word().bytes());
+        }
         let mut flag = |name: &str, wanted: Option<bool>| match wanted {
             Some(true) if !parts.iter().skip(1).any(|part| is(part, name)) => {
                 parts.push([b" ", name.as_bytes()].concat());
@@ -67,17 +100,17 @@ impl Rule {
             Some(false) => remove(&mut parts, name),
             _ => {}
         };
-        flag("Secure", self.secure);
+        flag("Secure", secure);
         flag("HttpOnly", self.http_only);
         if let Some(same_site) = self.same_site {
             set(&mut parts, "SameSite", same_site.word());
         }
-        match self.domain.as_deref() {
+        match domain {
             Some("") => remove(&mut parts, "Domain"),
             Some(domain) => set(&mut parts, "Domain", domain),
             None => {}
         }
-        if let Some(path) = &self.path {
+        if let Some(path) = path {
             set(&mut parts, "Path", path);
         }
         parts.join(&b';')
@@ -119,7 +152,7 @@ mod tests {
         for line in lines {
             headers.append(SET_COOKIE, HeaderValue::from_bytes(line).unwrap());
         }
-        rules.apply(&mut headers);
+        rules.apply(&mut headers, &Counter::default());
         headers.get_all(SET_COOKIE).iter().map(|field| field.as_bytes().to_vec()).collect()
     }
 

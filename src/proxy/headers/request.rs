@@ -10,7 +10,9 @@ use http::{Method, Version, request};
 use super::field::{ConnectionOptions, Field, has_option};
 use super::hop::{ForeignCoding, via};
 use super::{Names, push_line};
+use crate::metrics::Counter;
 use crate::proxy::cookies::OurCookie;
+use crate::proxy::cookies::rules::Rules;
 use crate::proxy::{Client, Scheme};
 use crate::session::Lifetimes;
 use crate::sessions::Visit;
@@ -23,6 +25,8 @@ const USUAL: usize = 1024;
 pub struct Outgoing<'a> {
     bytes: Vec<u8>,
     cookies: Cookies<'a>,
+    /// By which names the backend knows them, where these are not the client's.
+    names: Option<BackendNames<'a>>,
     /// Whether the client has said how long the body is, though it may have none.
     has_length: bool,
     /// Whether an `Upgrade` of it names WebSocket.
@@ -38,9 +42,29 @@ struct Cookies<'a> {
     rest: Vec<&'a HeaderValue>,
 }
 
-impl Cookies<'_> {
-    fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
+/// The rules that rename cookies; `lacking` counts those that stay here for want of their prefix.
+#[derive(Clone, Copy, Debug)]
+struct BackendNames<'a> {
+    rules: &'a Rules,
+    lacking: &'a Counter,
+}
+
+impl<'a> Cookies<'a> {
+    fn iter(&self) -> impl Iterator<Item = &'a [u8]> + Clone {
         self.first.iter().chain(&self.rest).map(|field| field.as_bytes())
+    }
+
+    /// Every pair that is not ours, as the backend is to have it.
+    fn pairs(&self, ours: &OurCookie, names: Option<BackendNames<'a>>) -> impl Iterator<Item = &'a [u8]> {
+        ours.others(self.iter()).filter_map(move |pair| {
+            let Some(BackendNames { rules, lacking }) = names else { return Some(pair) };
+            // Nor does a cookie become ours by losing its prefix.
+            let restored = rules.restored(pair).filter(|pair| !ours.is_in(pair));
+            if restored.is_none() {
+                lacking.increment();
+            }
+            restored
+        })
     }
 }
 
@@ -59,8 +83,8 @@ impl<'a> Outgoing<'a> {
         bytes.extend_from_slice(b" HTTP/1.1\r\nhost: ");
         bytes.extend_from_slice(host);
         bytes.extend_from_slice(b"\r\n");
-        let mut this =
-            Self { bytes, cookies: Cookies::default(), has_length: false, names_websocket: false, spoofed: 0 };
+        let cookies = Cookies::default();
+        let mut this = Self { bytes, cookies, names: None, has_length: false, names_websocket: false, spoofed: 0 };
         let options = options(head);
         let mut coded = false;
         for (name, value) in &head.headers {
@@ -83,18 +107,25 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Every value that a cookie of ours has in it, in order.
-    pub fn values(&self, cookie: &OurCookie) -> impl Iterator<Item = &[u8]> {
+    pub fn values(&self, cookie: &OurCookie) -> impl Iterator<Item = &'a [u8]> {
         cookie.values(self.cookies.iter())
+    }
+
+    /// From here on, cookies have the names by which the backend knows them. `lacking` counts those that stay here because
+    /// they lack the prefix that the backend's own have in browsers.
+    pub fn rename_cookies(&mut self, rules: &'a Rules, lacking: &'a Counter) {
+        self.names = rules.rename().then_some(BackendNames { rules, lacking });
     }
 
     /// Writes the cookies that are not ours, as one field.
     pub fn pass_cookies(&mut self, cookie: &OurCookie) {
-        let Self { bytes, cookies, .. } = self;
-        if let Some(only) = cookies.first.filter(|field| cookies.rest.is_empty() && !cookie.is_in(field.as_bytes())) {
+        let Self { bytes, cookies, names, .. } = self;
+        let only = cookies.first.filter(|_| cookies.rest.is_empty() && names.is_none());
+        if let Some(only) = only.filter(|field| !cookie.is_in(field.as_bytes())) {
             return push_line(bytes, "cookie", only.as_bytes());
         }
         let begin = bytes.len();
-        for pair in cookie.others(cookies.iter()) {
+        for pair in cookies.pairs(cookie, *names) {
             bytes.extend_from_slice(if bytes.len() == begin { b"cookie: " } else { b"; " });
             bytes.extend_from_slice(pair);
         }
@@ -110,7 +141,7 @@ impl<'a> Outgoing<'a> {
         kept: &[(&[u8], &[u8])],
         mut passes: impl FnMut(&[u8]) -> bool,
     ) {
-        let Self { bytes, cookies, .. } = self;
+        let Self { bytes, cookies, names, .. } = self;
         let begin = bytes.len();
         let push = |bytes: &mut Vec<u8>, parts: &[&[u8]]| {
             bytes.extend_from_slice(if bytes.len() == begin { b"cookie: " } else { b"; " });
@@ -118,7 +149,7 @@ impl<'a> Outgoing<'a> {
                 bytes.extend_from_slice(part);
             }
         };
-        for pair in cookie.others(cookies.iter()).filter(|pair| passes(pair)) {
+        for pair in cookies.pairs(cookie, *names).filter(|pair| passes(pair)) {
             push(bytes, &[pair]);
         }
         for (name, value) in kept {

@@ -2,13 +2,12 @@
 -- the most bytes of data; ARGV[5]: 'p', '-' or nothing; ARGV[6]: a newborn's id; ARGV[7]: how many fields are set;
 -- ARGV[8]: how many are removed; ARGV[9]: the version that the request saw, or nothing where there was no session; ARGV[10]:
 -- how long deletions of cookies are remembered. Then the fields to set with their values; those to remove; and of each
--- cookie its field, what becomes of it, and what follows stamp and birth in its value.
+-- cookie its field, what becomes of it, and what follows stamp and birth in its value. MOST_COOKIES, MOST_BYTES and
+-- MOST_DELETIONS are those of session/jar.rs, which stand before this text.
 local birth, sets, most = tonumber(ARGV[3]), tonumber(ARGV[7]), tonumber(ARGV[4])
 local seen = tonumber(ARGV[9])
 local first_removed = 11 + 2 * sets
 local first_cookie = first_removed + tonumber(ARGV[8])
--- As in session/jar.rs.
-local MOST_COOKIES, MOST_BYTES, MOST_DELETIONS = 50, 16384, 50
 
 local entry, failure = read()
 if failure then return failure end

@@ -2,6 +2,8 @@
 
 use redis::{Cmd, cmd};
 
+use crate::session::jar::{MOST_BYTES, MOST_COOKIES, MOST_DELETIONS};
+
 /// Every script.
 #[derive(Debug)]
 pub(super) struct Scripts {
@@ -20,20 +22,20 @@ pub(super) struct Scripts {
 /// A script's text and how a server that has seen it knows it.
 #[derive(Debug)]
 pub(super) struct Script {
-    text: &'static str,
+    text: String,
     hash: String,
 }
 
 macro_rules! on_entry {
     ($file:literal) => {
-        Script::new(concat!(include_str!("prelude.lua"), include_str!($file)))
+        Script::new(concat!(include_str!("prelude.lua"), include_str!($file)).to_owned())
     };
 }
 
 impl Scripts {
     pub(super) fn new() -> Self {
         Self {
-            edit: on_entry!("edit.lua"),
+            edit: Script::new(jar_limits() + concat!(include_str!("prelude.lua"), include_str!("edit.lua"))),
             touch: on_entry!("touch.lua"),
             settle: on_entry!("settle.lua"),
             shorten: on_entry!("shorten.lua"),
@@ -42,14 +44,20 @@ impl Scripts {
             undo: on_entry!("undo.lua"),
             bar: on_entry!("bar.lua"),
             end: on_entry!("end.lua"),
-            index: Script::new(include_str!("index.lua")),
+            index: Script::new(include_str!("index.lua").to_owned()),
         }
     }
 }
 
+/// The limits of a jar, which the script and `Jar::changed` must both keep.
+fn jar_limits() -> String {
+    let [cookies, bytes, deletions] = [MOST_COOKIES, MOST_BYTES, MOST_DELETIONS];
+    format!("local MOST_COOKIES, MOST_BYTES, MOST_DELETIONS = {cookies}, {bytes}, {deletions}\n")
+}
+
 impl Script {
-    fn new(text: &'static str) -> Self {
-        Self { text, hash: redis::Script::new(text).get_hash().to_owned() }
+    fn new(text: String) -> Self {
+        Self { hash: redis::Script::new(&text).get_hash().to_owned(), text }
     }
 
     /// Runs it by its hash, which is short, and which a server knows once it has seen the text.
@@ -59,7 +67,7 @@ impl Script {
 
     /// Runs it by its text.
     pub(super) fn by_text(&self, key: &str, arguments: &[&[u8]]) -> Cmd {
-        Self::command("EVAL", self.text, key, arguments)
+        Self::command("EVAL", &self.text, key, arguments)
     }
 
     fn command(name: &str, script: &str, key: &str, arguments: &[&[u8]]) -> Cmd {

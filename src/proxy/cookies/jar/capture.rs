@@ -88,8 +88,12 @@ impl Pattern {
     }
 
     /// Whether some backend could read a client's cookie of this name as one of these: PHP takes some characters for
-    /// others, and some do not tell capitals.
-    fn could_be_read(&self, name: &[u8]) -> bool {
+    /// others, some do not tell capitals, and PHP and Rack decoded names until 2020.
+    pub fn could_be_read(&self, name: &[u8]) -> bool {
+        self.is_folded(name) || percent_decoded(name).is_some_and(|decoded| self.is_folded(&decoded))
+    }
+
+    fn is_folded(&self, name: &[u8]) -> bool {
         match self {
             Self::Exact(exact) => folded(exact.as_bytes()).eq(folded(name)),
             Self::Around(start, end) => {
@@ -104,9 +108,24 @@ impl Pattern {
 
 fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
     name.iter().map(|byte| match byte {
-        b'.' | b' ' | b'[' => b'_',
+        b'.' | b' ' | b'[' | b'+' => b'_',
         byte => byte.to_ascii_lowercase(),
     })
+}
+
+/// None where nothing is encoded.
+fn percent_decoded(name: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = name;
+    let mut decoded = Vec::new();
+    while let Some(at) = memchr::memchr(b'%', rest) {
+        let digits = rest.get(at + 1..at + 3).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.extend_from_slice(&rest[..at]);
+        decoded.push(byte.unwrap_or(b'%'));
+        rest = &rest[at + if byte.is_some() { 3 } else { 1 }..];
+    }
+    decoded.extend_from_slice(rest);
+    (decoded != name).then_some(decoded)
 }
 
 #[cfg(test)]
@@ -144,6 +163,12 @@ mod tests {
             ("my.id", true),
             ("My id", true),
             ("my[id", true),
+            ("m%59%5fid", true),
+            ("my%2Eid", true),
+            ("my+id", true),
+            ("%my_id", false),
+            ("my_id%", false),
+            ("my_id%6", false),
             ("my_ids", false),
             ("my_i", false),
             ("app_", true),

@@ -39,7 +39,7 @@ pub enum Verdict {
     Keep,
     /// It would go on to the browser, as now.
     Pass,
-    /// It would be kept if it were shorter; so it would go on to the browser.
+    /// It would be kept if it were shorter; so it would be dropped, as every browser does.
     TooLong,
     /// It would be dropped, as every browser does.
     Ignore,

@@ -23,8 +23,9 @@ impl Exchange<'_> {
         {
             let (_, fields) = fields.remove_entry_mult();
             for field in fields.collect::<Vec<_>>() {
-                let to_browser = if taking.takes(&field) { taking.one(&field) } else { Some(field) };
-                if let Some(field) = to_browser {
+                if taking.takes(&field) {
+                    taking.one(&field);
+                } else {
                     headers.append(SET_COOKIE, field);
                 }
             }
@@ -92,7 +93,14 @@ impl<'a> Taking<'a> {
                 secure: self.exchange.request.is_secure,
                 same_site: SameSite::Default,
             };
-            self.changes.push(self.adopted(name), To::Set(kept));
+            let mut changes = self.changes.clone();
+            changes.push(self.adopted(name), To::Set(kept));
+            // What does not fit stays the browser's.
+            if self.before.changed(&changes, 0).is_err() {
+                self.tell_over_limit(name);
+                continue;
+            }
+            self.changes = changes;
             self.is_first = true;
             self.expire.push(expired(name, b"/", None, self.exchange.request.is_secure));
         }
@@ -110,21 +118,15 @@ impl<'a> Taking<'a> {
         }
     }
 
-    /// Takes one; gives back what the browser is to have instead.
-    fn one(&mut self, field: &HeaderValue) -> Option<HeaderValue> {
+    /// Takes one.
+    fn one(&mut self, field: &HeaderValue) {
         let Exchange { request, counters, settings, .. } = self.exchange;
         let parsed = set_cookie::parse(field.as_bytes());
         let stored = parsed.and_then(|cookie| Ok((cookie, cookie.store(request, &self.before, self.now)?)));
         let (cookie, (name, to)) = match stored {
             Ok(stored) => stored,
-            Err(Ignored::TooLong) => {
-                counters.over_limit.increment();
-                return Some(hardened(field, request.is_secure));
-            }
-            Err(_) => {
-                counters.ignored.increment();
-                return None;
-            }
+            Err(Ignored::TooLong) => return self.tell_over_limit(set_cookie::name(field.as_bytes())),
+            Err(_) => return counters.ignored.increment(),
         };
         let mut changes = self.changes.clone();
         if settings.adopt_until.is_some() {
@@ -132,8 +134,7 @@ impl<'a> Taking<'a> {
         }
         changes.push(name.clone(), to.clone());
         if to != To::Deleted && self.before.changed(&changes, 0).is_err() {
-            counters.over_limit.increment();
-            return Some(hardened(field, request.is_secure));
+            return self.tell_over_limit(&name.name);
         }
         counters.captured.increment();
         if let To::Set(kept) | To::Refreshed(kept) = &to {
@@ -142,11 +143,21 @@ impl<'a> Taking<'a> {
             // What is set again as it is changes nothing, and costs no store call.
             let is_new = changes.iter().count() == self.changes.iter().count() + 1;
             if is_new && self.before.get(&name) == Some(kept) {
-                return None;
+                return;
             }
         }
         self.changes = changes;
-        None
+    }
+
+    /// What is more than the session may hold is dropped as browsers drop it: what was there before stands. The browser has
+    /// no use for it, since it would not be believed when it came back.
+    fn tell_over_limit(&self, name: &[u8]) {
+        let Exchange { request, counters, .. } = self.exchange;
+        if counters.over_limit.get() == 0 {
+            let cookie = String::from_utf8_lossy(name);
+            tracing::warn!(upstream = request.upstream, %cookie, "a cookie is more than a session's jar may hold");
+        }
+        counters.over_limit.increment();
     }
 
     /// Our cookie outlives the browser where one of the backend's is to, and no longer once none is: whoever logs in without
@@ -187,21 +198,4 @@ fn expired(name: &[u8], path: &[u8], domain: Option<&[u8]>, is_secure: bool) -> 
         line.extend_from_slice(b"; Secure");
     }
     line
-}
-
-/// The same cookie, out of reach of scripts and, where the client speaks TLS, of clear text.
-fn hardened(field: &HeaderValue, is_secure: bool) -> HeaderValue {
-    let has = |attribute: &str| {
-        let names = field.as_bytes().split(|byte| *byte == b';').skip(1);
-        let mut names = names.map(|attribute| attribute.split(|byte| *byte == b'=').next().unwrap_or_default());
-        names.any(|name| name.trim_ascii().eq_ignore_ascii_case(attribute.as_bytes()))
-    };
-    let mut text = field.as_bytes().to_vec();
-    if !has("HttpOnly") {
-        text.extend_from_slice(b"; HttpOnly");
-    }
-    if is_secure && !has("Secure") {
-        text.extend_from_slice(b"; Secure");
-    }
-    HeaderValue::from_bytes(&text).unwrap_or_else(|_| field.clone())
 }
