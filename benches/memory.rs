@@ -91,7 +91,7 @@ fn empty() -> (Sessions, Store) {
     let bounds = memory::Settings { max_sessions: MOST_SESSIONS, max_bytes: u64::MAX };
     let store = Store::Memory(Arc::new(Memory::new(bounds, lifetimes.clone())));
     let ring = KeyRing::new(&[[7; 32]], "__Host-sid").expect("one long key");
-    let settings = Settings { lifetimes, guest_cookie: true, max_data: 64 * 1024 };
+    let settings = Settings { lifetimes, guest_cookie: true, max_data: 64 * 1024, max_per_user: None };
     let counters = Arc::new(Counters::new(ring.len()));
     (Sessions::new(store.clone(), Arc::new(ring), Arc::new(settings), counters), store)
 }

@@ -7,9 +7,11 @@
 mod commit;
 mod cookie;
 pub mod counters;
+mod limit;
 mod privilege;
 mod registry;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use crate::session::{Entry, KeyRing, Kind, Lifetimes, PublicId, Secret, Session, StoreKey, Ticket, UnixTime};
@@ -28,6 +30,8 @@ pub struct Settings {
     pub guest_cookie: bool,
     /// The most bytes of data (as JSON) one session may hold.
     pub max_data: usize,
+    /// How many sessions a user may have at once; as many as there are where it is not set.
+    pub max_per_user: Option<NonZeroUsize>,
 }
 
 /// How many renewals a ticket is followed through. Each is `renew_after` from the last and remembered for minutes: more

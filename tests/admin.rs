@@ -374,7 +374,7 @@ fn sessions_are_counted_from_birth_to_end() {
 
 #[test]
 fn sessions_born_less_sessions_ended_are_the_live_ones() {
-    let site = Site::new();
+    let site = Site::build().session("max_per_user = 2").start();
     let balanced = || {
         let [born, ended] = ["born", "ended"]
             .map(|what| site.metric_if_any(&format!("session_gateway_sessions_{what}_total"), &[]).unwrap_or(0));
@@ -388,6 +388,10 @@ fn sessions_born_less_sessions_ended_are_the_live_ones() {
     balanced();
     site.login_as(&browser, "bob");
     site.login("bob");
+    balanced();
+    site.wait(1);
+    site.login_as(&browser, "bob");
+    grows(&site, "session_gateway_sessions_ended_total", &[("reason", "over_limit")], 1, || drop(site.login("bob")));
     balanced();
     site.visit(&browser, post("/"), ok().session("End", "all"));
     balanced();

@@ -102,7 +102,7 @@ fn the_manual_means_what_the_design_says() {
     assert_eq!((cookie.secure, cookie.same_site), (true, SameSite::Lax));
     assert_eq!((config.proxy.headers.prefix.as_str(), config.proxy.headers.data_budget), ("X-Session-", 6 << 10));
     assert!(config.sessions.guest_cookie);
-    assert_eq!(config.sessions.max_data, 64 << 10);
+    assert_eq!((config.sessions.max_data, config.sessions.max_per_user), (64 << 10, None));
     let lives = &config.sessions.lifetimes;
     assert_eq!((lives.user.idle, lives.user.lifetime), (30 * MINUTE, DAY / 2));
     assert_eq!((lives.anonymous.idle, lives.anonymous.lifetime), (DAY, 7 * DAY));
@@ -158,6 +158,7 @@ fn good_values_are_taken() {
         ("[session]", "idle_timeout = \"10s\"\ntouch_after = \"1s\""),
         ("[session]", "anonymous.idle_timeout = \"1h\"\npersistent = { lifetime = \"90d\", idle_timeout = \"2w\" }"),
         ("[session]", "data_header_budget = \"0B\""),
+        ("[session]", "max_per_user = 1"),
         ("[upstream.app]", "servers = [\"http://example.com\", \"http://[::1]:80\", \"unix:/run/app.sock\"]"),
         ("[upstream.app]", "jar = { mode = \"off\", capture = [\"session\", \"app_*\"] }"),
         ("[upstream.app]", "jar = { mode = \"enforce\", capture = [\"a\"], renew_on = [\"POST /login\"] }"),

@@ -322,6 +322,26 @@ fn a_login_on_a_redirect_does_not_overtake_its_session() {
 }
 
 #[test]
+fn a_login_beyond_max_per_user_logs_out_where_the_user_has_been_idle_longest() {
+    let site = Site::build().session("max_per_user = 2").start();
+    let (first, second, bob) = (site.login("alice"), site.login("alice"), site.login("bob"));
+    site.wait(61);
+    site.look(&first);
+    let (late, write) = (second.send(post("/slow")), site.backend.next());
+    let newest = site.login("alice");
+    for (browser, user) in [(&first, "alice"), (&newest, "alice"), (&bob, "bob")] {
+        assert_eq!(site.look(browser).user(), Some(user));
+    }
+    write.reply(ok().session("Patch", r#"{"late":true}"#));
+    assert_eq!(late.answer().sid(), None, "an ended session takes no change, and gives no cookie");
+    let (seen, answer) = site.visit(&second, get("/"), ok());
+    seen.assert_stranger();
+    assert_eq!(answer.sid().map(|cookie| cookie.is_deletion()), None, "{}", answer.text_head());
+    site.login_as(&second, "alice");
+    assert_eq!(site.look(&second).user(), Some("alice"));
+}
+
+#[test]
 fn a_users_name_reaches_the_upstream_as_it_was_given() {
     let site = Site::new();
     for name in ["alice", "alice smith", "a,b;c=d", "CN=Alice,O=Example", "alice%20", "\"quoted\""] {

@@ -99,6 +99,24 @@ fn a_restart_in_order_loses_nothing() {
 }
 
 #[test]
+fn a_session_ended_over_the_limit_stays_ended_after_a_restart() {
+    let place = Place::new();
+    let limited = || Process::start_in(&place.dir, &Place::setup().session("max_per_user = 1"), LOG);
+    let process = limited();
+    let (first, second) = (process.browser(), process.browser());
+    for browser in [&first, &second] {
+        visit(&process, browser, post("/login"), ok().session("User", "alice"));
+    }
+    process.stop();
+    let process = limited();
+    let users = [&first, &second].map(|browser| {
+        let head = look(&process, &browser.through(process.door()));
+        told(&head, "User").map(str::to_owned)
+    });
+    assert_eq!(users, [None, Some("alice".to_owned())]);
+}
+
+#[test]
 fn a_logout_before_a_restart_stays_one() {
     let place = Place::new();
     let process = place.start();

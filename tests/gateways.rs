@@ -2,6 +2,8 @@
 
 #[path = "gateways/harness.rs"]
 mod harness;
+#[path = "gateways/limit.rs"]
+mod limit;
 #[path = "gateways/secrets.rs"]
 mod secrets;
 mod support;

@@ -299,7 +299,8 @@ fn it_hears_of_changes_in_a_cluster_and_spares_questions_there_too() {
 
 #[test]
 fn it_is_not_used_where_redis_may_not_tell_of_changes() {
-    let redis = Redis::build().user("gateway", "secret", "~* &* +@all -client|tracking").start();
+    // Redis 6.2 cannot take away a part of a command.
+    let redis = Redis::build().user("gateway", "secret", "~* &* +@all -client").start();
     let mut site = Site::build().redis(redis, "").start();
     let alice = site.login("alice");
     let before = site.redis().calls().values().sum::<u64>();

@@ -3,6 +3,8 @@
 
 #[path = "sessions/desk.rs"]
 mod desk;
+#[path = "sessions/limit.rs"]
+mod limit;
 #[path = "sessions/registry.rs"]
 mod registry;
 #[path = "sessions/silence.rs"]

@@ -9,6 +9,8 @@ mod in_memory;
 mod in_redis;
 #[path = "store/jars.rs"]
 mod jars;
+#[path = "store/limit.rs"]
+mod limit;
 #[path = "store/moves.rs"]
 mod moves;
 #[path = "store/races.rs"]
@@ -21,6 +23,9 @@ use session_gateway::session::entry::Renewed;
 use session_gateway::session::{Edit, Entry, Patch, Session, StoreKey, UnixTime};
 use session_gateway::store::{EditRules, Edited, Ended, Error, Replace, Replaced, Store};
 
+use limit::{
+    a_login_beyond_the_limit_ends_the_user_s_longest_idle_session, logins_at_once_leave_no_more_sessions_than_the_limit,
+};
 use races::*;
 use stand::*;
 
@@ -74,6 +79,8 @@ promises! {
     a_session_is_found_by_its_id_whether_its_move_is_done_or_undone
     a_session_is_found_by_its_id_and_by_its_user_while_renewals_move_it
     an_abandoned_question_spoils_nothing_for_others
+    a_login_beyond_the_limit_ends_the_user_s_longest_idle_session
+    logins_at_once_leave_no_more_sessions_than_the_limit
 }
 
 fn superseded() -> Entry {

@@ -242,6 +242,7 @@ impl Sum {
         for (reason, sum) in [
             ("logout", sum(|of| &of.logged_out)),
             ("revoked", sum(|of| &of.revoked)),
+            ("over_limit", sum(|of| &of.over_limit)),
             ("emptied", sum(|of| &of.emptied)),
             ("superseded", sum(|of| &of.superseded)),
         ] {

@@ -1,6 +1,7 @@
 //! `[session]`: the cookie, the keys, the lifetimes, the session headers.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::mistake::{Fault, Kind};
 use super::reader::Noted;
 use super::section::{At, Section, Taken};
 use super::units::{DAY, LONGEST_LIFE, MIB, written_duration};
-use super::value::{choice, flag, list, malformed, path, seconds, size, text};
+use super::value::{choice, flag, list, malformed, number, path, seconds, size, text};
 
 /// All that `[session]` says, for whoever it concerns.
 pub(super) struct Session {
@@ -36,12 +37,14 @@ pub(super) fn session(section: &mut Section<'_>, tombstone: Duration) -> Result<
     let lifetimes = lifetimes(section, tombstone);
     let guest_cookie = section.or("guest_cookie", true, flag);
     let max_data = section.or("max_data", 64 << 10, size(1..=16 * MIB));
+    let max_per_user = section.optional("max_per_user", number(1..=10_000));
     Ok(Session {
         keys: keys?,
         sessions: sessions::Settings {
             lifetimes: lifetimes?,
             guest_cookie: guest_cookie?.value,
             max_data: bytes(max_data?.value),
+            max_per_user: max_per_user?.value.and_then(NonZeroUsize::new),
         },
         cookie: cookie?,
         headers: headers?,

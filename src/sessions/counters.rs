@@ -27,6 +27,8 @@ pub struct Counters {
     pub logged_out: Counter,
     /// Sessions revoked through the API.
     pub revoked: Counter,
+    /// Sessions ended because a login made their user's too many.
+    pub over_limit: Counter,
     /// Sessions deleted because nothing was left in them.
     pub emptied: Counter,
     /// Sessions that a login replaced.
@@ -52,6 +54,7 @@ impl Counters {
             renewed_on_request: Counter::default(),
             logged_out: Counter::default(),
             revoked: Counter::default(),
+            over_limit: Counter::default(),
             emptied: Counter::default(),
             superseded: Counter::default(),
             dropped: Counter::default(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::commit::After;
 use super::cookie::Due;
+use super::limit::Login;
 use super::{Error, Found, Sessions, Standing, Step, Visit};
 use crate::session::{Change, Edit, Entry, Secret, Session, StoreKey, UnixTime};
 use crate::store::{Replace, Replaced, edited};
@@ -46,6 +47,7 @@ impl Sessions {
                 if matches!(left, Left::Session(..)) {
                     self.counters.superseded.increment();
                 }
+                let Login { session, secret, key } = self.keep_to_limit(Login { session, secret, key }, now).await?;
                 return Ok(After::Live { session, secret, key, cookie: Due::Now });
             }
         }

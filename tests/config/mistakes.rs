@@ -222,6 +222,8 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[session]", "anonymous = \"24h\"", WrongType, "session.anonymous"),
     ("[session]", "same_site = false", WrongType, "session.same_site"),
     ("[session]", "max_data = [\"64KiB\"]", WrongType, "session.max_data"),
+    ("[session]", "max_per_user = \"5\"", WrongType, "session.max_per_user"),
+    ("[session]", "max_per_user = 5.0", WrongType, "session.max_per_user"),
     ("[log]", "level = 2026-11-01", WrongType, "log.level"),
     // Units
     ("[session]", "idle_timeout = 30", WrongUnit, "session.idle_timeout"),
@@ -250,6 +252,9 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[session]", "renew_after = \"0s\"", OutOfRange, "session.renew_after"),
     ("[session]", "touch_after = \"0s\"", OutOfRange, "session.touch_after"),
     ("[session]", "max_data = \"0B\"", OutOfRange, "session.max_data"),
+    ("[session]", "max_per_user = 0", OutOfRange, "session.max_per_user"),
+    ("[session]", "max_per_user = -1", OutOfRange, "session.max_per_user"),
+    ("[session]", "max_per_user = 10_001", OutOfRange, "session.max_per_user"),
     ("[session]", "data_header_budget = \"1MiB\"", OutOfRange, "session.data_header_budget"),
     ("[session]", "keys = []", OutOfRange, "session.keys"),
     ("[session]", "persistent.idle_timeout = \"0s\"", OutOfRange, "session.persistent.idle_timeout"),
@@ -499,7 +504,7 @@ error: session.renew_aftr: no such key
 7 | renew_aftr = "60m"
   | ^^^^^^^^^^
   |
-  = note: expected secure, cookie, domain, path, same_site, header_prefix, data_header_budget, keys, idle_timeout, lifetime, anonymous, persistent, renew_after, touch_after, guest_cookie or max_data
+  = note: expected secure, cookie, domain, path, same_site, header_prefix, data_header_budget, keys, idle_timeout, lifetime, anonymous, persistent, renew_after, touch_after, guest_cookie, max_data or max_per_user
   = help: did you mean `renew_after`?
 
 error: session.anonymous.idle_timeout: longer than lifetime, 2h

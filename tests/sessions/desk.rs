@@ -1,5 +1,6 @@
 //! Sessions over a store in memory, asked directly: no sockets, and every step is told the time.
 
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -69,6 +70,7 @@ pub(crate) struct Desk {
     pub(crate) store: Store,
     pub(crate) ring: Arc<KeyRing>,
     pub(crate) counters: Arc<Counters>,
+    settings: Arc<Settings>,
     pub(crate) sessions: Sessions,
 }
 
@@ -91,10 +93,19 @@ impl Desk {
         let memory = Memory::new(memory::Settings { max_sessions, max_bytes: 1 << 30 }, lifetimes.clone());
         let store = Store::Memory(Arc::new(memory));
         let ring = Arc::new(KeyRing::new(&[[1; 32]], "__Host-sid").expect("a key"));
-        let settings = Arc::new(Settings { lifetimes, guest_cookie: true, max_data: 1000 });
+        let settings = Arc::new(Settings { lifetimes, guest_cookie: true, max_data: 1000, max_per_user: None });
         let counters = Arc::new(Counters::new(ring.len()));
-        let sessions = Sessions::new(store.clone(), Arc::clone(&ring), settings, Arc::clone(&counters));
-        Self { store, ring, counters, sessions }
+        let sessions = Sessions::new(store.clone(), Arc::clone(&ring), Arc::clone(&settings), Arc::clone(&counters));
+        Self { store, ring, counters, settings, sessions }
+    }
+
+    /// The same, where a user may have so many sessions from now on.
+    pub(crate) fn limited_to(self, max_per_user: usize) -> Self {
+        let max_per_user = NonZeroUsize::new(max_per_user);
+        let settings = Arc::new(Settings { max_per_user, ..Settings::clone(&self.settings) });
+        let (ring, counters) = (Arc::clone(&self.ring), Arc::clone(&self.counters));
+        let sessions = Sessions::new(self.store.clone(), ring, Arc::clone(&settings), counters);
+        Self { settings, sessions, ..self }
     }
 
     /// A request without a ticket.

@@ -197,7 +197,9 @@ mod tests {
 
         #[test]
         fn nothing_reaches_the_backend_under_a_name_that_only_a_prefix_gives(rules in some_rules(), pair in "(__Host-|__Secure-){0,2}[abAB]{0,3} ?=?[ab]?") {
-            if let Some(back) = back(&rules, &pair) && back == pair {
+            // As a pair is found in its field: without white space around it.
+            let pair = pair.trim();
+            if let Some(back) = back(&rules, pair) && back == pair {
                 let name = set_cookie::name(format!("{}=", pair.split('=').next().unwrap()).as_bytes()).to_vec();
                 prop_assert!(rules.rule(&name).is_none_or(|rule| rule.prefix.is_none()));
             }
