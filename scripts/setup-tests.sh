@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests of real applications need: Flask in .tools/venv, Express and playwright-core in .tools/node,
-# and, where they are missing, Debian's or Ubuntu's packages of Python's venv, Node.js, Chromium, curl and Redis. The tests
-# start Redis servers of their own; whether one runs as a service is none of their business.
+# Installs what the tests of real applications need: Flask and Django in .tools/venv, Express and playwright-core in
+# .tools/node, and, where they are missing, Debian's or Ubuntu's packages of Python's venv, Node.js, PHP, Chromium, curl and
+# Redis. The tests start Redis servers of their own; whether one runs as a service is none of their business.
 # Nothing outside .tools is touched but those packages. Does nothing when nothing has changed since the last time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,6 +27,7 @@ install_packages() {
   have_venv || packages+=(python3 python3-venv)
   have node || packages+=(nodejs)
   have npm || packages+=(npm)
+  have php || packages+=(php-cli)
   have redis-server || packages+=(redis-server)
   local chromium=
   have_chromium || chromium=chromium
@@ -67,7 +68,7 @@ fi
 mkdir -p .tools
 rm -f .tools/apps.stamp
 
-say "Flask into .tools/venv"
+say "Flask and Django into .tools/venv"
 rm -rf .tools/venv
 python3 -m venv .tools/venv
 .tools/venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/apps/requirements.txt

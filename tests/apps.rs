@@ -9,6 +9,7 @@ mod curl;
 mod process;
 #[path = "apps/stand.rs"]
 mod stand;
+#[expect(dead_code, reason = "the unmodified applications use the rest")]
 #[path = "apps/tools.rs"]
 mod tools;
 

@@ -34,6 +34,7 @@ in_every_store! {
     a_client_cannot_send_what_is_kept_for_it
     cookies_go_where_their_attributes_say
     a_cookie_that_expires_is_gone_and_one_that_outlives_the_browser_makes_ours_do_so
+    ours_outlives_the_browser_no_longer_than_one_of_the_application_s_does
     what_is_more_than_a_session_may_hold_goes_nowhere_and_what_was_there_stands
     what_browsers_hold_beyond_the_limits_stays_theirs_for_a_while
     an_application_s_login_lives_as_a_session_without_a_user
@@ -222,6 +223,20 @@ fn an_answer_that_only_refreshes_overwrites_no_newer_value(setup: Setup) {
     held.reply(set("session=one; Max-Age=600; Path=/"));
     slow.answer();
     assert_eq!(sees(&site, &browser, get("/")).as_deref(), Some("session=two"));
+    // The same where a framework signs it anew, with the time at the end: Flask does for a permanent session.
+    let signed = |said: &str, time: &str| format!("session={said}.{time}.64U4C4SWN1vp3mDE_4dw8e1RmNY; Path=/");
+    site.visit(&browser, get("/"), set(&signed("alice", "avXloA")));
+    let slow = browser.send(get("/slow"));
+    let held = site.backend.next();
+    site.visit(&browser, get("/"), set(&signed("alice-with-tea", "avXloB")));
+    held.reply(set(&signed("alice", "avXloC")));
+    slow.answer();
+    let seen = sees(&site, &browser, get("/"));
+    assert!(seen.as_ref().is_some_and(|seen| seen.starts_with("session=alice-with-tea.avXloB.")), "{seen:?}");
+    // With nothing newer there, it is kept.
+    site.visit(&browser, get("/"), set(&signed("alice-with-tea", "avXloD")));
+    let seen = sees(&site, &browser, get("/"));
+    assert!(seen.as_ref().is_some_and(|seen| seen.starts_with("session=alice-with-tea.avXloD.")), "{seen:?}");
     // What changed the value itself wins, as in a browser: nobody can merge two opaque values.
     let slow = browser.send(get("/slow"));
     let held = site.backend.next();
@@ -294,6 +309,22 @@ fn a_cookie_that_expires_is_gone_and_one_that_outlives_the_browser_makes_ours_do
     assert_eq!(sees(&site, &browser, get("/")).as_deref(), Some("session=one"));
     site.wait(569);
     assert_eq!(sees(&site, &browser, get("/")), None);
+}
+
+fn ours_outlives_the_browser_no_longer_than_one_of_the_application_s_does(setup: Setup) {
+    let site = setup.upstream(APP).start();
+    let browser = site.guest();
+    let persists = |reply: Reply| {
+        let (_, answer) = site.visit(&browser, get("/"), reply);
+        answer.sid().map(|cookie| cookie.attribute("max-age").is_some())
+    };
+    assert_eq!(persists(set("session=visitor; Max-Age=600; Path=/")), Some(true));
+    // A login without "remember me".
+    assert_eq!(persists(set("session=alice; Path=/")), Some(false));
+    assert_eq!(persists(set("app_a=1; Max-Age=600; Path=/").with("Set-Cookie", "session=alice; Path=/")), Some(true));
+    assert_eq!(persists(set("session=bob; Path=/")), None, "the other still does");
+    assert_eq!(persists(set("app_a=; Max-Age=0; Path=/")), Some(false));
+    assert_eq!(sees(&site, &browser, get("/")).as_deref(), Some("session=bob"));
 }
 
 fn what_is_more_than_a_session_may_hold_goes_nowhere_and_what_was_there_stands(setup: Setup) {
@@ -418,7 +449,12 @@ fn what_browsers_still_hold_is_taken_over_once(setup: Setup) {
     );
     assert_eq!(sees(&site, &browser, get("/app")).as_deref(), Some("session=new"));
     assert_eq!(sees(&site, &browser, get("/")), None);
-    assert_eq!(site.metric("session_gateway_jar_cookies_total", &[("outcome", "adopted")]), 4);
+    // And how long it is to be held is known once the application sets it, be it to the same value.
+    let browser = site.browser();
+    browser.plant("session", "old");
+    let (_, answer) = site.visit(&browser, get("/"), set("session=old; Max-Age=600; Path=/"));
+    assert!(answer.sid().unwrap().attribute("max-age").is_some(), "{}", answer.text_head());
+    assert_eq!(site.metric("session_gateway_jar_cookies_total", &[("outcome", "adopted")]), 5);
     // And after the day, as everybody's.
     site.wait(86_400);
     let late = site.browser();

@@ -8,6 +8,7 @@ pub mod date;
 pub mod fields;
 pub mod retrieval;
 pub mod set_cookie;
+mod signed;
 
 use std::fmt;
 use std::sync::Arc;
@@ -137,6 +138,11 @@ impl Jar {
     /// The names of its cookies, each with the upstream that set it.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.kept().map(|(name, ..)| name)
+    }
+
+    /// Whether one of its cookies outlives the browser.
+    pub fn outlives_browser(&self) -> bool {
+        self.kept().any(|(_, kept, _)| kept.expires.is_some())
     }
 
     /// What a cookie holds.

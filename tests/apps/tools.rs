@@ -21,7 +21,7 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A Python that can import Flask.
+/// A Python that can import Flask and Django.
 pub(crate) fn python() -> PathBuf {
     set_up(".tools/venv/bin/python")
 }
@@ -33,6 +33,10 @@ pub(crate) fn node_modules() -> PathBuf {
 
 pub(crate) fn node() -> PathBuf {
     in_path(&["node"])
+}
+
+pub(crate) fn php() -> PathBuf {
+    in_path(&["php"])
 }
 
 pub(crate) fn curl() -> PathBuf {

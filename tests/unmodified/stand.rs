@@ -1,5 +1,6 @@
-//! An application that knows nothing of the gateway, with the gateway in front, or without it.
+//! An application that knows nothing of the gateway, and the ways in to it: its own, and gateways before it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -10,68 +11,104 @@ use std::thread;
 use tempfile::TempDir;
 
 use crate::process::Process;
-
-/// An application, and what the gateway is told of it.
-pub(crate) struct App {
-    /// Starts it in the folder, on a port that it chooses and prints.
-    pub(crate) start: fn(&Path) -> Process,
-    /// `[upstream.app.jar]`, but for its mode.
-    pub(crate) jar: &'static str,
-}
+use crate::table::{App, Running, run};
+use crate::visitor;
 
 /// How the application is reached.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// By itself: what a visitor meets there is what the gateway must not change.
     Alone,
-    /// Through the gateway.
-    Jar(&'static str),
+    /// Through a gateway that changes nothing.
+    Observe,
+    /// Through one that keeps its cookies.
+    Enforce,
+    /// The same with those that no script can read, whatever their names.
+    EnforceByKind,
+    /// Through one that also takes over those that browsers still hold.
+    Adopt,
 }
 
-/// All is stopped when it is dropped, the gateway first.
+/// The application, running.
 pub(crate) struct Stand {
-    pub(crate) origin: String,
-    admin: u16,
-    _gateway: Option<Process>,
-    _app: Process,
+    app: &'static App,
+    running: Running,
+    who: u16,
     dir: TempDir,
 }
 
+/// One way in. All gateways of a stand have the same keys, as if one had been started again with another configuration.
+pub(crate) struct Door {
+    pub(crate) app: &'static App,
+    pub(crate) origin: String,
+    /// Where the certificate is.
+    pub(crate) certificate: PathBuf,
+    /// Where curl's jars are.
+    pub(crate) jars: PathBuf,
+    admin: u16,
+    _gateway: Option<Process>,
+}
+
 impl Stand {
-    pub(crate) fn start(app: &App, mode: Mode) -> Self {
+    pub(crate) fn start(app: &'static App) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut process = (app.start)(dir.path());
-        let app_port = process.port_after("http://127.0.0.1:");
-        let Mode::Jar(mode) = mode else {
-            let origin = format!("http://127.0.0.1:{app_port}");
-            return Self { origin, admin: 0, _gateway: None, _app: process, dir };
-        };
+        for folder in ["app", "jars"] {
+            fs::create_dir(dir.path().join(folder)).expect("a folder is made");
+        }
+        let running = (app.start)(&dir.path().join("app"));
         run(gateway(dir.path()).arg("dev-cert"));
         let key = run(gateway(dir.path()).arg("key"));
         fs::write(dir.path().join("certs/session.key"), key).expect("the key is written");
-        let (jar, who) = (app.jar, who());
+        Self { app, running, who: who(), dir }
+    }
+
+    /// Opens a way in.
+    pub(crate) fn open(&self, mode: Mode) -> Door {
+        let dir = self.dir.path();
+        let (certificate, jars) = (dir.join("certs/dev.crt"), dir.join("jars"));
+        let app_port = self.running.port;
+        let door = |origin, admin, gateway| Door { app: self.app, origin, certificate, jars, admin, _gateway: gateway };
+        let App { preset, login, .. } = self.app;
+        let (jar, capture) = match mode {
+            Mode::Alone => return door(format!("http://127.0.0.1:{app_port}"), 0, None),
+            Mode::Observe => ("mode = \"observe\"", *preset),
+            Mode::Enforce => ("mode = \"enforce\"", *preset),
+            Mode::EnforceByKind => ("mode = \"enforce\"", "http-only"),
+            Mode::Adopt => ("mode = \"enforce\"\nadopt_until = \"2200-01-01\"", *preset),
+        };
         let toml = format!(
             "[listen]\nhttps = \"127.0.0.1:0\"\n[tls]\ncertificate = \"certs/dev.crt\"\nprivate_key = \"certs/dev.key\"\n\
              [session]\nkeys = [\"certs/session.key\"]\n[upstream.app]\nservers = [\"http://127.0.0.1:{app_port}\"]\n\
-             trust = \"none\"\n[upstream.app.jar]\nmode = {mode:?}\n{jar}\n[[route]]\nupstream = \"app\"\n\
-             [upstream.who]\nservers = [\"http://127.0.0.1:{who}\"]\ntrust = \"read\"\n\
-             [[route]]\npath = \"/who\"\nupstream = \"who\"\n\
-             [admin]\nlisten = \"127.0.0.1:0\"\n"
+             trust = \"none\"\n[upstream.app.jar]\n{jar}\ncapture = {capture:?}\nrenew_on = [\"POST {login}\"]\n\
+             [[route]]\nupstream = \"app\"\n[upstream.who]\nservers = [\"http://127.0.0.1:{who}\"]\ntrust = \"read\"\n\
+             [[route]]\npath = \"/who\"\nupstream = \"who\"\n[admin]\nlisten = \"127.0.0.1:0\"\n",
+            who = self.who
         );
-        fs::write(dir.path().join("gateway.toml"), toml).expect("the configuration is written");
-        let mut gateway = Process::start("the gateway", &mut gateway(dir.path()));
-        let port = gateway.port_after("https://127.0.0.1:");
-        let admin = gateway.port_after("admin on http://127.0.0.1:");
-        Self { origin: format!("https://127.0.0.1:{port}"), admin, _gateway: Some(gateway), _app: process, dir }
+        let file = format!("{mode:?}.toml");
+        fs::write(dir.join(&file), toml).expect("the configuration is written");
+        let mut process = Process::start("the gateway", gateway(dir).args(["--config", &file]));
+        let port = process.port_after("https://127.0.0.1:");
+        let admin = process.port_after("admin on http://127.0.0.1:");
+        door(format!("https://127.0.0.1:{port}"), admin, Some(process))
+    }
+}
+
+impl Door {
+    /// As an operator at the gateway's admin address.
+    pub(crate) fn operate(&self, method: &str, path: &str) -> String {
+        let url = format!("http://127.0.0.1:{}{path}", self.admin);
+        String::from_utf8_lossy(&run(visitor::curl().args(["--request", method, &url]))).into_owned()
     }
 
-    /// Where the certificate is, and beside it whatever the visitor keeps.
-    pub(crate) fn certificate(&self) -> PathBuf {
-        self.dir.path().join("certs/dev.crt")
-    }
-
-    pub(crate) fn admin(&self) -> String {
-        format!("http://127.0.0.1:{}", self.admin)
+    /// The names of the cookies that a jar has observed, with what `enforce` would do.
+    pub(crate) fn observed(&self) -> BTreeSet<(String, String)> {
+        let metrics = self.operate("GET", "/metrics");
+        let lines = metrics.lines().filter(|line| line.starts_with("session_gateway_jar_observed_total{"));
+        let label = |line: &str, name: &str| {
+            let (_, rest) = line.split_once(&format!("{name}=\"")).expect("a label");
+            rest.split('"').next().expect("its value").to_owned()
+        };
+        lines.map(|line| (label(line, "cookie"), label(line, "enforce"))).collect()
     }
 }
 
@@ -100,11 +137,4 @@ fn gateway(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_session-gateway"));
     command.current_dir(dir);
     command
-}
-
-/// Standard output of a command that must succeed.
-fn run(command: &mut Command) -> Vec<u8> {
-    let output = command.output().expect("the binary runs");
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
 }

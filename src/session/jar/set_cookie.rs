@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::retrieval::{Request, default_path, domain_matches, path_matches};
-use super::{Jar, Kept, LONGEST_COOKIE, Name, SameSite, To};
+use super::{Jar, Kept, LONGEST_COOKIE, Name, SameSite, To, signed};
 use crate::session::UnixTime;
 
 /// No cookie lives longer than this from when it was set (RFC 6265bis section 5.5).
@@ -151,7 +151,7 @@ impl<'a> SetCookie<'a> {
             return Ok((name, To::Deleted));
         }
         let kept = Kept { value: self.value.into(), expires, secure: self.secure, same_site };
-        let was = jar.get(&name).filter(|was| was.value == kept.value);
+        let was = jar.get(&name).filter(|was| signed::said(&was.value) == signed::said(&kept.value));
         Ok((name, if was.is_some() { To::Refreshed(kept) } else { To::Set(kept) }))
     }
 

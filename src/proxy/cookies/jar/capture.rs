@@ -30,7 +30,7 @@ pub type Written = (&'static str, Option<&'static str>);
 pub const PRESETS: [(&str, &[Written]); 7] = [
     ("flask", &[("session", None), ("remember_token", None)]),
     ("django", &[("sessionid", None)]),
-    ("express", &[("connect.sid", None)]),
+    ("express", &[("connect.sid", None), ("session", None), ("session.sig", None)]),
     ("php", &[("PHPSESSID", None)]),
     ("java", &[("JSESSIONID", None)]),
     ("spring", &[("SESSION", None), ("JSESSIONID", None), ("remember-me", None)]),
@@ -138,6 +138,7 @@ mod tests {
             ("flask", "session"),
             ("django", "sessionid"),
             ("express", "connect.sid"),
+            ("express", "session.sig"),
             ("php", "PHPSESSID"),
             ("java", "JSESSIONID"),
             ("spring", "SESSION"),

@@ -30,14 +30,12 @@ impl Exchange<'_> {
                 }
             }
         }
-        let (changes, persists, is_first, expire) =
-            (taking.changes, taking.outlives_browser, taking.is_first, taking.expire);
+        let persist = taking.persist();
+        let (changes, is_first, expire) = (taking.changes, taking.is_first, taking.expire);
         self.expire = expire;
         if !changes.is_empty() {
             change.edit.jar = Some(Box::new(changes));
-            if persists && change.edit.persist.is_none() {
-                change.edit.persist = Some(true);
-            }
+            change.edit.persist = change.edit.persist.or(persist);
             // Whoever knew the ticket before shall not have what may be a login.
             change.renew |= is_first;
         }
@@ -160,6 +158,16 @@ impl<'a> Taking<'a> {
             tracing::warn!(upstream = request.upstream, %cookie, "a cookie is more than a session's jar may hold");
         }
         counters.over_limit.increment();
+    }
+
+    /// Our cookie outlives the browser where one of the backend's is to, and no longer once none is: whoever logs in without
+    /// "remember me" is forgotten with the browser, whatever was there before.
+    fn persist(&self) -> Option<bool> {
+        let forgets = || {
+            let after = self.before.changed(&self.changes, 0);
+            self.before.outlives_browser() && after.is_ok_and(|after| !after.outlives_browser())
+        };
+        if self.outlives_browser { Some(true) } else { forgets().then_some(false) }
     }
 
     /// What the backend says of a cookie takes the place of what was adopted, whatever path and domain it had; in the
