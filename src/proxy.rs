@@ -34,7 +34,7 @@ pub use counters::Counters;
 use error::{Error, Fault};
 use headers::{Names, Outgoing};
 use route::OnStoreFailure;
-use stream::Tunnel;
+use stream::{SessionEnd, Streams, Tunnel};
 use upstream::{Trust, Upstream};
 
 /// What is known of the client's connection when a request arrives on it.
@@ -90,6 +90,7 @@ pub struct Proxy {
     same_site: SameSite,
     names: Rc<Names>,
     clock: Clock,
+    streams: Streams,
     counters: Arc<Counters>,
     access: Option<Rc<AccessLog>>,
     /// Tells this worker's failed requests apart, in the log and on error pages.
@@ -128,6 +129,7 @@ impl Proxy {
             same_site: settings.cookie.same_site,
             names,
             clock,
+            streams: Streams::default(),
             access: access.map(Rc::new),
             failures: Cell::new(0),
             worker: u32::from_ne_bytes(worker),
@@ -140,8 +142,8 @@ impl Proxy {
         let (head, body) = request.into_parts();
         let mut exchange = Exchange::begin(self.access.as_ref(), client.address.ip(), &head);
         let mut response = match self.exchange(&head, body, &client, &mut exchange).await {
-            Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => switch(answer, exchange),
-            Ok(answer) => respond(answer, exchange),
+            Ok((answer, end)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => switch(answer, end, exchange),
+            Ok((answer, end)) => respond(answer, end, exchange),
             Err(error) => self.refuse(&error, exchange),
         };
         headers::answered_via(response.headers_mut(), Version::HTTP_11);
@@ -156,7 +158,7 @@ impl Proxy {
         body: Incoming,
         client: &Client,
         exchange: &mut Exchange,
-    ) -> Result<upstream::Answer, Error> {
+    ) -> Result<(upstream::Answer, Option<SessionEnd>), Error> {
         exchange.on(&self.unrouted);
         let host = host::of(head)?;
         let Way { upstream, route } = self.route(head, host, exchange)?;
@@ -203,6 +205,7 @@ impl Proxy {
             let (status, lifetimes) = (answer.status(), self.sessions.lifetimes());
             jar.take(answer.headers(), visit.as_ref(), &jar::Exchanged { status, lifetimes, now }, &mut taken);
         }
+        let stream = visit.as_ref().filter(|_| stays_open(&mut answer)).and_then(Visit::watched);
         upstream.cookies().apply(answer.headers(), &self.counters.shadowed);
         if let Some(visit) = visit {
             if !(taken.is_empty() && self.sessions.is_settled(&visit, now)) {
@@ -217,7 +220,7 @@ impl Proxy {
             }
         }
         exchange.answered(answer.status());
-        Ok(answer)
+        Ok((answer, stream.map(|session| self.streams.enter(session))))
     }
 
     fn route(&self, head: &request::Parts, host: &[u8], exchange: &mut Exchange) -> Result<Way<'_>, Error> {
@@ -324,6 +327,11 @@ impl Proxy {
         response
     }
 
+    /// Ends the streams whose session has ended: WebSocket, and server-sent events. Called now and then by its worker.
+    pub async fn look_at_streams(&self) {
+        self.streams.look(&self.sessions, self.clock.now()).await;
+    }
+
     /// Closes idle connections and hands over access lines. Called now and then by its worker.
     pub fn tick(&self, since_last: Duration) {
         for upstream in &self.upstreams {
@@ -335,22 +343,27 @@ impl Proxy {
     }
 }
 
-fn respond(answer: upstream::Answer, exchange: Exchange) -> Response<ResponseBody> {
+/// Whether what follows the head goes on for as long as both sides like.
+fn stays_open(answer: &mut upstream::Answer) -> bool {
+    answer.status() == StatusCode::SWITCHING_PROTOCOLS || headers::are_events(answer.headers())
+}
+
+fn respond(answer: upstream::Answer, end: Option<SessionEnd>, exchange: Exchange) -> Response<ResponseBody> {
     let status = answer.status();
     let (headers, body) = answer.into_parts();
-    let mut response = Response::new(ResponseBody::upstream(body, exchange));
+    let mut response = Response::new(ResponseBody::upstream(body, end, exchange));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }
 
 /// The head of an answer that switches to WebSocket, and, in place of a body, the connection that speaks it.
-fn switch(answer: upstream::Answer, exchange: Exchange) -> Response<ResponseBody> {
+fn switch(answer: upstream::Answer, end: Option<SessionEnd>, exchange: Exchange) -> Response<ResponseBody> {
     let timeout = answer.websocket_timeout();
     let (mut headers, server, early) = answer.into_switched();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    let mut response = Response::new(ResponseBody::switched(Tunnel::new(server, early, timeout, exchange)));
+    let mut response = Response::new(ResponseBody::switched(Tunnel::new(server, early, timeout, end, exchange)));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *response.headers_mut() = headers;
     response

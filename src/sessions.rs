@@ -10,6 +10,7 @@ pub mod counters;
 mod limit;
 mod privilege;
 mod registry;
+mod watched;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::store::{self, Store};
 
 pub use cookie::{Answer, Cookie};
 pub use counters::Counters;
+pub use watched::Watched;
 
 /// What governs sessions, whatever store holds them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,6 +19,8 @@ use crate::sessions::Sessions;
 
 /// How often a worker closes idle upstream connections and hands over its access lines.
 const TICK: Duration = Duration::from_secs(1);
+/// How often it looks whether the sessions of open streams have ended: they end within a second.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What a worker is made of. All of it but the store belongs to it alone.
 pub(super) struct Worker {
@@ -110,12 +112,23 @@ impl Worker {
                 }
             }
         });
+        let looking = tokio::task::spawn_local({
+            let proxy = Rc::clone(&proxy);
+            async move {
+                let mut look = tokio::time::interval(LOOK);
+                loop {
+                    look.tick().await;
+                    proxy.look_at_streams().await;
+                }
+            }
+        });
         for served in serving {
             if let Err(error) = served.await {
                 tracing::error!(%error, "a listener is gone");
             }
         }
         ticking.abort();
+        looking.abort();
         proxy.tick(TICK);
     }
 }

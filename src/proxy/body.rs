@@ -12,7 +12,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::access::Exchange;
 use super::headers::{Length, Names, strip_trailers};
-use super::stream::{MaySwitch, Tunnel};
+use super::stream::{MaySwitch, SessionEnd, Tunnel};
 use super::upstream::{self, BodyError};
 
 /// Why a client's body ended early.
@@ -102,6 +102,8 @@ pub struct ResponseBody {
     source: Source,
     /// None where what takes the body's place has it.
     exchange: Option<Exchange>,
+    /// Comes when the session has ended, and the body with it.
+    session_end: Option<SessionEnd>,
 }
 
 #[derive(Debug)]
@@ -114,19 +116,19 @@ enum Source {
 }
 
 impl ResponseBody {
-    /// The upstream's.
-    pub fn upstream(incoming: upstream::Incoming, exchange: Exchange) -> Self {
-        Self { source: Source::Upstream(incoming), exchange: Some(exchange) }
+    /// The upstream's, which ends with its session where one is given.
+    pub fn upstream(incoming: upstream::Incoming, session_end: Option<SessionEnd>, exchange: Exchange) -> Self {
+        Self { source: Source::Upstream(incoming), exchange: Some(exchange), session_end }
     }
 
     /// One of our own.
     pub fn own(text: Bytes, exchange: Exchange) -> Self {
-        Self { source: Source::Own((!text.is_empty()).then_some(text)), exchange: Some(exchange) }
+        Self { source: Source::Own((!text.is_empty()).then_some(text)), exchange: Some(exchange), session_end: None }
     }
 
     /// None, for what follows the head is another protocol.
     pub fn switched(tunnel: Tunnel) -> Self {
-        Self { source: Source::Switched(Some(Box::new(tunnel))), exchange: None }
+        Self { source: Source::Switched(Some(Box::new(tunnel))), exchange: None, session_end: None }
     }
 }
 
@@ -136,6 +138,12 @@ impl Body for ResponseBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if let Some(end) = &mut this.session_end
+            && Pin::new(end).poll(cx).is_ready()
+        {
+            // The upstream's connection is closed, and the client has a whole answer.
+            (this.source, this.session_end) = (Source::Own(None), None);
+        }
         let next = match &mut this.source {
             Source::Own(text) => text.take().map(|text| Ok(Frame::data(text))),
             Source::Upstream(incoming) => ready!(incoming.poll_next(cx)),

@@ -7,7 +7,7 @@ mod names;
 mod request;
 mod session;
 
-pub use caches::{answer, keep_from_caches, unasked, vary_by_cookie};
+pub use caches::{answer, are_events, keep_from_caches, unasked, vary_by_cookie};
 pub use field::{ConnectionOptions, Field, has_option};
 pub use hop::{ForeignCoding, answered_via, strip_trailers};
 pub use names::{Names, Settings};
