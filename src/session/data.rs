@@ -75,10 +75,13 @@ impl Data {
     }
 
     /// The data that has these fields, in whichever order they come; none where they are not what [`Data::fields`] gives.
-    pub fn from_fields<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Self> {
+    pub fn from_fields<'a, T: AsRef<[u8]> + ?Sized + 'a>(
+        fields: impl IntoIterator<Item = (&'a T, &'a T)>,
+    ) -> Option<Self> {
         let mut named = Vec::new();
         let mut length = 1;
         for (key, value) in fields {
+            let (key, value) = (str::from_utf8(key.as_ref()).ok()?, str::from_utf8(value.as_ref()).ok()?);
             let is_json = serde_json::from_str::<IgnoredAny>(value).is_ok();
             if !is_json || !value.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
                 return None;

@@ -79,13 +79,7 @@ pub(super) fn read(fields: &[(Vec<u8>, Vec<u8>)]) -> Result<Option<Entry>, Flaw>
     if let Entry::Live(session) = &mut entry {
         let session = Arc::make_mut(session);
         session.user = of(b"u").map(|user| str::from_utf8(user).map(Into::into)).transpose().map_err(|_| Flaw::User)?;
-        let mut data = Vec::with_capacity(fields.len());
-        for (field, value) in fields {
-            if let Some(key) = field.strip_prefix(b"d:") {
-                let text = |bytes| str::from_utf8(bytes).map_err(|_| Flaw::Data);
-                data.push((text(key)?, text(value)?));
-            }
-        }
+        let data = fields.iter().filter_map(|(field, value)| Some((field.strip_prefix(b"d:")?, &**value)));
         session.data = Data::from_fields(data).ok_or(Flaw::Data)?;
         let cookies = fields.iter().filter_map(|(field, value)| Some((field.strip_prefix(b"c:")?, &**value)));
         session.jar = Jar::from_fields(cookies).ok_or(Flaw::Jar)?;

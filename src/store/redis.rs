@@ -27,7 +27,7 @@ mod tracking;
 use std::sync::Arc;
 
 use redis::Value;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_rustls::rustls::ClientConfig;
 
 use super::near_cache::{Found, Tracking};
@@ -35,6 +35,7 @@ use super::record::{self, Flaw};
 use super::{EditRules, Edited, Ended, Error, Outage, Replaced};
 use crate::session::{Edit, Entry, Lifetimes, Patch, Session, StoreKey, UnixTime, entry::Renewed, jar};
 use connect::{Answer, Question, Verb};
+use patience::Deadline;
 use reply::{INCOMPREHENSIBLE, Reply, pairs};
 use script::Script;
 use shared::{Loads, Shared, Way};
@@ -230,7 +231,7 @@ impl Redis {
     /// The answer, if it comes in time.
     async fn ask(&self, key: &str, verb: Verb<'_>, arguments: &[&[u8]]) -> Result<Answer, Error> {
         let question = Question { key, verb, arguments, asking: false };
-        let answer = self.way.ask(question, Instant::now() + self.shared.settings.timeout).await;
+        let answer = self.way.ask(question, Deadline::after(self.shared.settings.timeout)).await;
         answer.inspect_err(|error| self.shared.count(error))
     }
 

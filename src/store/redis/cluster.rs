@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::{Value, cmd};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use super::connect::{Answer, Question};
 use super::failure::Failure;
 use super::link::{Link, Target};
+use super::patience::Deadline;
 use super::settings::Address;
 use super::shared::Shared;
 use crate::store::{Error, Outage};
@@ -56,7 +57,7 @@ impl Cluster {
     }
 
     /// The answer of whichever server the key belongs to, if it comes in time.
-    pub(super) async fn ask(self: &Arc<Self>, question: Question<'_>, deadline: Instant) -> Result<Answer, Failure> {
+    pub(super) async fn ask(self: &Arc<Self>, question: Question<'_>, deadline: Deadline) -> Result<Answer, Failure> {
         let owner = self.owner(slot(question.key.as_bytes()));
         let mut others = self.seeds.iter().filter(|_| owner.is_none());
         let mut at = match &owner {
@@ -66,7 +67,7 @@ impl Cluster {
         let mut question = question;
         for _ in 0..MOST_REDIRECTS.max(self.seeds.len()) {
             // No server is to blame for time that another has taken.
-            if Instant::now() >= deadline {
+            if deadline.left().is_zero() {
                 return Err(Error::Unavailable(Outage::TimedOut).into());
             }
             match self.link(&at).ask(question, deadline).await {
@@ -133,11 +134,11 @@ impl Cluster {
         let turn = self.looks.fetch_add(1, Ordering::Relaxed) % servers.len().max(1);
         servers.rotate_left(turn);
         for server in servers {
-            let deadline = Instant::now() + self.shared.settings.timeout;
+            let deadline = Deadline::after(self.shared.settings.timeout);
             let Ok(connection) = self.link(&server).connection(deadline).await else { continue };
             let mut question = cmd("CLUSTER");
             question.arg("SLOTS");
-            let Ok(Ok(answer)) = timeout_at(deadline, connection.tell(question)).await else { continue };
+            let Ok(Ok(answer)) = timeout(deadline.left(), connection.tell(question)).await else { continue };
             let Some(ranges) = ranges(answer, &server) else { continue };
             let mut known = self.known();
             // Who owns nothing is not asked any more, and a link that nobody holds ends.

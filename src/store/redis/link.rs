@@ -15,11 +15,11 @@ use std::time::Duration;
 use redis::cmd;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use super::connect::{Answer, ConnectError, Connection, Question, Who, connect};
 use super::failure::Failure;
-use super::patience::Patience;
+use super::patience::{Deadline, Patience};
 use super::sentinel::{self, Master};
 use super::settings::Address;
 use super::shared::Shared;
@@ -65,7 +65,7 @@ impl Link {
     }
 
     /// The answer, if it comes in time.
-    pub(super) async fn ask(self: &Arc<Self>, question: Question<'_>, deadline: Instant) -> Result<Answer, Failure> {
+    pub(super) async fn ask(self: &Arc<Self>, question: Question<'_>, deadline: Deadline) -> Result<Answer, Failure> {
         let connection = self.connection(deadline).await?;
         let failure = match self.patience.wait_for(connection.ask(question), deadline).await {
             Some(Ok(value)) => return Ok(Answer { value, tracking: connection.tracking() }),
@@ -79,7 +79,7 @@ impl Link {
     }
 
     /// The connection, as soon as there is one.
-    pub(super) async fn connection(self: &Arc<Self>, deadline: Instant) -> Result<Connection, Error> {
+    pub(super) async fn connection(self: &Arc<Self>, deadline: Deadline) -> Result<Connection, Error> {
         loop {
             let mut made = {
                 let mut state = self.state();
@@ -98,7 +98,7 @@ impl Link {
                     }
                 }
             };
-            if timeout_at(deadline, made.changed()).await.is_err() {
+            if timeout(deadline.left(), made.changed()).await.is_err() {
                 self.stop_waiting();
                 return Err(Error::Unavailable(Outage::Unreachable));
             }

@@ -12,12 +12,38 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// How many times per timeout the notes are looked through: an answer may come so much of it later.
 const LOOKS: u32 = 8;
+
+/// Until when something is waited for, by a clock that costs little to read.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Deadline(Duration);
+
+/// The most by which that clock may be late.
+const TICK: Duration = Duration::from_millis(10);
+
+impl Deadline {
+    /// So long from now, and not less.
+    pub(super) fn after(span: Duration) -> Self {
+        Self(now().saturating_add(span).saturating_add(TICK))
+    }
+
+    /// How long it is until then.
+    pub(super) fn left(self) -> Duration {
+        self.0.saturating_sub(now())
+    }
+}
+
+/// Since some moment in the past.
+fn now() -> Duration {
+    let time = clock_gettime(ClockId::MonotonicCoarse);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
 
 /// The waits of one worker for one server.
 pub(super) struct Patience(Arc<Waits>);
@@ -31,7 +57,7 @@ struct Waits {
 #[derive(Default)]
 struct Notes {
     /// Until when each may wait; it ends when its sender is dropped.
-    pending: VecDeque<(Instant, oneshot::Sender<Infallible>)>,
+    pending: VecDeque<(Deadline, oneshot::Sender<Infallible>)>,
     watcher: Option<AbortHandle>,
 }
 
@@ -42,7 +68,7 @@ impl Patience {
     }
 
     /// What comes of `future`, or none if nothing did until `deadline`.
-    pub(super) async fn wait_for<F: Future>(&self, future: F, deadline: Instant) -> Option<F::Output> {
+    pub(super) async fn wait_for<F: Future>(&self, future: F, deadline: Deadline) -> Option<F::Output> {
         let (mut future, mut end) = (pin!(future), self.note(deadline));
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -51,7 +77,7 @@ impl Patience {
         .await
     }
 
-    fn note(&self, deadline: Instant) -> oneshot::Receiver<Infallible> {
+    fn note(&self, deadline: Deadline) -> oneshot::Receiver<Infallible> {
         let (note, end) = oneshot::channel();
         let mut notes = self.0.notes();
         while notes.pending.front().is_some_and(|(_, note)| note.is_closed()) {
@@ -73,9 +99,9 @@ impl Waits {
     }
 
     /// Ends the waits whose time is over; says whether there are others.
-    fn look(&self, now: Instant) -> bool {
+    fn look(&self) -> bool {
         let mut notes = self.notes();
-        notes.pending.retain(|(deadline, note)| *deadline > now && !note.is_closed());
+        notes.pending.retain(|(deadline, note)| !(deadline.left().is_zero() || note.is_closed()));
         !notes.pending.is_empty()
     }
 }
@@ -86,7 +112,7 @@ async fn watch(waits: Weak<Waits>) {
     while let Some(pause) = waits.upgrade().map(|waits| waits.pause) {
         sleep(pause).await;
         let Some(waits) = waits.upgrade() else { return };
-        idle = if waits.look(Instant::now()) { 0 } else { idle + 1 };
+        idle = if waits.look() { 0 } else { idle + 1 };
         if idle > LOOKS {
             let mut notes = waits.notes();
             if notes.pending.is_empty() {
@@ -100,6 +126,7 @@ async fn watch(waits: Weak<Waits>) {
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
+    use std::time::Instant;
 
     use super::*;
 
@@ -111,7 +138,7 @@ mod tests {
 
     async fn assert_ends_in_time(patience: &Patience) {
         let began = Instant::now();
-        let waited = patience.wait_for(pending::<()>(), began + TIMEOUT);
+        let waited = patience.wait_for(pending::<()>(), Deadline::after(TIMEOUT));
         assert_eq!(tokio::time::timeout(TIMEOUT * 10, waited).await, Ok(None));
         assert!(began.elapsed() >= TIMEOUT, "{:?}", began.elapsed());
     }
@@ -120,7 +147,7 @@ mod tests {
     fn what_comes_in_time_is_had_and_what_does_not_is_not_waited_for() {
         let patience = Patience::new(TIMEOUT);
         new_runtime().block_on(async {
-            let soon = Instant::now() + TIMEOUT;
+            let soon = Deadline::after(TIMEOUT);
             assert_eq!(patience.wait_for(ready(1), soon).await, Some(1));
             let late = async {
                 sleep(TIMEOUT / 2).await;
@@ -137,11 +164,11 @@ mod tests {
         new_runtime().block_on(async {
             let now = Instant::now();
             let long = async {
-                patience.wait_for(pending::<()>(), now + TIMEOUT).await;
+                patience.wait_for(pending::<()>(), Deadline::after(TIMEOUT)).await;
                 now.elapsed()
             };
             let short = async {
-                patience.wait_for(pending::<()>(), now + TIMEOUT / 4).await;
+                patience.wait_for(pending::<()>(), Deadline::after(TIMEOUT / 4)).await;
                 now.elapsed()
             };
             let (long, short) = tokio::join!(long, short);
@@ -154,7 +181,7 @@ mod tests {
         let patience = Patience::new(TIMEOUT);
         new_runtime().block_on(async {
             for _ in 0..100 {
-                patience.wait_for(ready(()), Instant::now() + TIMEOUT).await;
+                patience.wait_for(ready(()), Deadline::after(TIMEOUT)).await;
                 assert!(patience.0.notes().pending.len() <= 1);
             }
             tokio::time::timeout(TIMEOUT * 20, async {

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 
@@ -12,6 +11,7 @@ use super::cluster::Cluster;
 use super::connect::{Answer, ConnectError, Question};
 use super::failure::Failure;
 use super::link::{Link, Target};
+use super::patience::Deadline;
 use super::script::Scripts;
 use super::settings::{Servers, Settings};
 use crate::metrics::Counter;
@@ -180,7 +180,7 @@ impl Way {
     }
 
     /// The answer, if it comes in time.
-    pub(super) async fn ask(&self, question: Question<'_>, deadline: Instant) -> Result<Answer, Error> {
+    pub(super) async fn ask(&self, question: Question<'_>, deadline: Deadline) -> Result<Answer, Error> {
         let answer = match self {
             Self::Link(link) => link.ask(question, deadline).await,
             Self::Cluster(cluster) => cluster.ask(question, deadline).await,
