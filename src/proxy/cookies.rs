@@ -147,15 +147,16 @@ fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     pairs.filter(|pair| !pair.is_empty())
 }
 
-/// Every name that some backend could find in a `name=value` pair: its own, and those that its value hides from whoever splits
-/// at `;` alone. Python's `http.cookies` splits at white space as well, and old versions of Rack and Express at commas.
+/// Every name that some backend could find in a `name=value` pair: its own, and those that it and its value hide from whoever
+/// splits at `;` alone. Python's `http.cookies` splits at white space as well, and old versions of Rack and Express at commas.
 fn names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut parts = pair[..memchr::memrchr(b'=', pair).unwrap_or(pair.len())].split(|byte| *byte == b'=');
     let own = parts.next().unwrap_or_default().trim_ascii_end();
-    let hidden = parts.filter_map(|part| {
+    let hidden = std::iter::once(own).chain(parts).filter_map(|part| {
         let part = part.trim_ascii_end();
         part.iter().rposition(|byte| b" \t,".contains(byte)).map(|at| &part[at + 1..])
     });
+    // PHP takes a name with a space in it whole.
     std::iter::once(own).chain(hidden)
 }
 
@@ -211,7 +212,7 @@ mod tests {
             ("a=1,b=2, c =3", &["a", "b", "c"]),
             ("a= b=2", &["a", "b"]),
             ("a=x\ty  b\t=c=2 d", &["a", "b"]),
-            ("a b=1", &["a b"]),
+            ("a b=1", &["a b", "b"]),
             ("=a", &[""]),
         ] {
             assert_eq!(

@@ -140,6 +140,8 @@ mod tests {
             (vec![host("s_id")], "S.id=evil", None),
             (vec![host("sid")], "%73id=evil", None),
             (vec![host("sid")], "x=1 sid=evil", None),
+            (vec![host("sid")], "x,sid=evil", None),
+            (vec![host("sid")], "x sid=evil", None),
             (vec![host("sid")], "x=1,sid =evil", None),
             (vec![host("sid")], "x=sid", Some("x=sid")),
             (vec![host("sid")], "x=a sidx=1", Some("x=a sidx=1")),
