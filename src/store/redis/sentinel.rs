@@ -41,7 +41,8 @@ pub(super) async fn connect_to_master(
         let (sentinel, name, shared) = (sentinel.clone(), name.to_owned(), Arc::clone(shared));
         asked.spawn(async move { master(&reach(&sentinel, &shared).await?, &name).await });
     }
-    let (mut known, mut tried, mut why) = (Vec::new(), Vec::new(), ConnectError::NoMaster);
+    let (mut known, mut tried, mut why) = (Vec::<Master>::new(), Vec::new(), ConnectError::NoMaster);
+    let mut newest = 0;
     let soon = Instant::now() + shared.settings.connect_timeout / 2;
     while known.len() <= sentinels.len() / 2
         && let Ok(Some(joined)) = timeout_at(soon, asked.join_next()).await
@@ -51,7 +52,9 @@ pub(super) async fn connect_to_master(
     loop {
         known.sort();
         while let Some(master) = known.pop() {
-            if !tried.contains(&master.address) {
+            newest = newest.max(master.epoch);
+            // One that has been replaced is no help, even where its successor cannot be reached: what it takes is lost.
+            if master.epoch == newest && !tried.contains(&master.address) {
                 tried.push(master.address.clone());
                 match connect(&master.address, Who::User, shared).await {
                     Ok(connection) if is_master(&connection).await => return Ok((connection, master)),
@@ -132,9 +135,10 @@ async fn master(connection: &Connection, name: &str) -> Result<Master, ConnectEr
         question.arg(what).arg(name);
         question
     };
-    // The address says sooner than the rest that there is another one.
-    let address = address(connection.tell(ask("GET-MASTER-ADDR-BY-NAME")).await);
+    // In this order: between the two there may be an election, and a new address with an old number is set right by the next
+    // look, while an old address with the new one would be believed for ever.
     let epoch = epoch(connection.tell(ask("MASTER")).await);
+    let address = address(connection.tell(ask("GET-MASTER-ADDR-BY-NAME")).await);
     address.zip(epoch).map(|(address, epoch)| Master { epoch, address }).ok_or(ConnectError::NoMaster)
 }
 
