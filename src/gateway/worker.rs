@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::runtime::LocalRuntime;
+use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 
 use crate::listener::{Edge, Limits, Stop, redirect, serve};
@@ -116,6 +117,8 @@ impl Worker {
             let proxy = Rc::clone(&proxy);
             async move {
                 let mut look = tokio::time::interval(LOOK);
+                // A store that is slow is not asked the more for it.
+                look.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
                     look.tick().await;
                     proxy.look_at_streams().await;

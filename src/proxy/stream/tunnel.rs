@@ -49,13 +49,15 @@ impl Tunnel {
     /// Carries bytes between the client, of which `early` has come already, and the server, until both have said all, one
     /// is gone, nothing has moved for too long, or the session has ended. Then both connections are closed.
     pub async fn carry<S: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, client: S, early: Bytes) {
-        let Self { mut server, early: mut early_answer, timeout, session_end, mut exchange } = *self;
-        let traffic = Traffic::default();
+        let Self { mut server, early: mut early_answer, timeout, session_end, exchange } = *self;
+        let traffic = Traffic::of(exchange);
         let mut client = Watched { stream: client, traffic: &traffic };
         let broken = {
             let mut conversation = pin!(async {
                 server.write_all(&early).await?;
                 client.write_all_buf(&mut early_answer).await?;
+                // TLS may have taken it and not sent it.
+                client.flush().await?;
                 copy_bidirectional(&mut client, &mut server).await
             });
             tokio::select! {
@@ -78,9 +80,8 @@ impl Tunnel {
             let _ = tokio::time::timeout(LAST_WORDS, say_goodbye(&mut client.stream)).await;
         }
         if broken {
-            exchange.broken();
+            traffic.exchange.borrow_mut().broken();
         }
-        exchange.sent(traffic.sent.get());
     }
 }
 
@@ -100,10 +101,11 @@ async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(client: &mut S) -> io::R
 }
 
 /// What has moved between a client and its server; all of it passes the client's side.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Traffic {
     moved: Cell<bool>,
-    sent: Cell<usize>,
+    /// Counted and logged when this is dropped, at the latest when the connection is cut.
+    exchange: RefCell<Exchange>,
     /// Of what goes to the client.
     frames: RefCell<Frames>,
     /// Whether nothing more goes to the client than the frame that is on its way.
@@ -111,6 +113,11 @@ struct Traffic {
 }
 
 impl Traffic {
+    fn of(exchange: Exchange) -> Self {
+        let (frames, ending) = Default::default();
+        Self { moved: Cell::new(false), exchange: RefCell::new(exchange), frames, ending }
+    }
+
     /// Ends when nothing has moved for so long, or a quarter more.
     async fn stands_still_for(&self, timeout: Duration) {
         const LOOKS: u32 = 4;
@@ -130,6 +137,10 @@ struct Watched<'a, S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // A client whose session has ended has nothing more to say. Who polls this is woken by the end of the wait.
+        if self.traffic.ending.get() {
+            return Poll::Pending;
+        }
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         self.traffic.moved.set(true);
         Poll::Ready(Ok(()))
@@ -146,7 +157,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &bytes[..passing]))?;
         traffic.frames.borrow_mut().pass(&bytes[..written]);
         traffic.moved.set(true);
-        traffic.sent.set(traffic.sent.get() + written);
+        traffic.exchange.borrow_mut().sent(written);
         Poll::Ready(Ok(written))
     }
 
