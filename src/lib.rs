@@ -28,7 +28,8 @@
 //! 3  proxy                    HTTP: the request's path; routes, header rules, cookies, upstreams, error → status
 //! 2  sessions                 open / commit / list / revoke: the only caller of a store
 //! 1  store                    contract, memory and its file, redis, near cache
-//! 0  session, metrics         plain values: ticket, keys, session, lifetime, change, jar. No I/O, no hyper, no clock
+//! 0  session, metrics,        plain values: ticket, keys, session, lifetime, change, jar. No I/O, no hyper, no clock
+//!    deadline                 but that of waits
 //! ```
 //!
 //! # Words
@@ -59,6 +60,7 @@
 
 pub mod admin;
 pub mod config;
+mod deadline;
 pub mod gateway;
 pub mod listener;
 pub mod metrics;

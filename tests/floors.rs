@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Floor by top-level module, as `lib.rs` draws it.
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 14] = [
+    ("deadline", 0),
     ("session", 0),
     ("metrics", 0),
     ("store", 1),

@@ -4,12 +4,12 @@
 
 mod answer;
 mod connection;
-mod deadline;
 #[cfg(test)]
 mod differential;
 mod incoming;
 mod pool;
 mod sending;
+mod timer;
 
 use std::cell::Cell;
 use std::path::PathBuf;

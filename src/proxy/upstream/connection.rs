@@ -12,8 +12,8 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::Server;
 use super::answer::{self, Asked, Head, Malformed, Place};
-use super::deadline::Deadline;
 use super::sending::{SendError, Sending};
+use super::timer::Timer;
 use crate::proxy::headers::Names;
 
 const KEEPALIVE: Duration = Duration::from_mins(1);
@@ -40,7 +40,7 @@ pub(super) struct Connection {
     /// Whether the last read had more room than it needed; twice in turn, and there is less next time.
     roomy: bool,
     /// How long the server may take; one for all requests, for setting it anew is cheaper than making it.
-    pub(super) deadline: Deadline,
+    pub(super) timer: Timer,
 }
 
 /// Bytes to and from a server.
@@ -107,7 +107,7 @@ impl Connection {
             Server::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
         };
         let (input, sending, head, places) = Default::default();
-        Ok(Self { stream, input, sending, head, places, room: LEAST, roomy: false, deadline: Deadline::new() })
+        Ok(Self { stream, input, sending, head, places, room: LEAST, roomy: false, timer: Timer::new() })
     }
 
     /// Reads more, behind what is there; zero bytes mean that the server has said all.

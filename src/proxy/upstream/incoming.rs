@@ -253,12 +253,12 @@ impl Incoming {
 
     fn stand_still(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(lease) = &mut self.lease else { return Poll::Pending };
-        let deadline = &mut lease.connection.deadline;
+        let timer = &mut lease.connection.timer;
         loop {
             if !std::mem::replace(&mut self.timing, true) {
-                deadline.set(self.timeout);
+                timer.set(self.timeout);
             }
-            ready!(deadline.poll(cx));
+            ready!(timer.poll(cx));
             if !std::mem::take(&mut self.moved) {
                 return Poll::Ready(Some(Err(BodyError::Stalled(self.timeout))));
             }

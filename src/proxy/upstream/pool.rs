@@ -94,7 +94,7 @@ impl Lease {
     /// timeout of its own.
     pub(super) async fn exchange(&mut self, asked: Asked, timeout: Duration) -> Result<(), Failed> {
         let Self { connection, pool, .. } = self;
-        connection.deadline.set(timeout);
+        connection.timer.set(timeout);
         let (mut before, mut refused, mut unanswered) = (None, None, true);
         poll_fn(|cx| {
             if refused.is_none() && !connection.sending.is_whole() {
@@ -126,12 +126,12 @@ impl Lease {
             let before = before.get_or_insert(connection.sending.pieces());
             loop {
                 // Not for want of budget: a server that never stops sending interim answers uses all of it each time.
-                ready!(pin!(unconstrained(poll_fn(|cx| connection.deadline.poll(cx)))).poll(cx));
+                ready!(pin!(unconstrained(poll_fn(|cx| connection.timer.poll(cx)))).poll(cx));
                 if connection.sending.pieces() == *before && !connection.sending.waits_for_the_client() {
                     return failed(Error::ResponseTimeout(timeout));
                 }
                 *before = connection.sending.pieces();
-                connection.deadline.set(timeout);
+                connection.timer.set(timeout);
             }
         })
         .await

@@ -15,9 +15,9 @@ use tokio::time::{sleep, timeout};
 use super::connect::{Answer, Question};
 use super::failure::Failure;
 use super::link::{Link, Target};
-use super::patience::Deadline;
 use super::settings::Address;
 use super::shared::Shared;
+use crate::deadline::Deadline;
 use crate::store::{Error, Outage};
 
 const SLOTS: u16 = 16_384;

@@ -19,11 +19,12 @@ use tokio::time::{sleep, timeout};
 
 use super::connect::{Answer, ConnectError, Connection, Question, Who, connect};
 use super::failure::Failure;
-use super::patience::{Deadline, Patience};
+use super::patience::Patience;
 use super::sentinel::{self, Master};
 use super::settings::Address;
 use super::shared::Shared;
 use super::tracking;
+use crate::deadline::Deadline;
 use crate::store::{Error, Outage};
 
 /// How long after a failure the next attempt comes, at first and at most.

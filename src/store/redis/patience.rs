@@ -12,38 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
+use crate::deadline::Deadline;
+
 /// How many times per timeout the notes are looked through: an answer may come so much of it later.
 const LOOKS: u32 = 8;
-
-/// Until when something is waited for, by a clock that costs little to read.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Deadline(Duration);
-
-/// The most by which that clock may be late.
-const TICK: Duration = Duration::from_millis(10);
-
-impl Deadline {
-    /// So long from now, and not less.
-    pub(super) fn after(span: Duration) -> Self {
-        Self(now().saturating_add(span).saturating_add(TICK))
-    }
-
-    /// How long it is until then.
-    pub(super) fn left(self) -> Duration {
-        self.0.saturating_sub(now())
-    }
-}
-
-/// Since some moment in the past.
-fn now() -> Duration {
-    let time = clock_gettime(ClockId::MonotonicCoarse);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
 
 /// The waits of one worker for one server.
 pub(super) struct Patience(Arc<Waits>);
