@@ -79,7 +79,7 @@ impl Lifetimes {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::session::Secret;
 
@@ -87,7 +87,7 @@ mod tests {
         Limits { idle: Duration::from_hours(idle), lifetime: Duration::from_hours(lifetime) }
     }
 
-    fn lifetimes() -> Lifetimes {
+    pub(crate) fn lifetimes() -> Lifetimes {
         Lifetimes {
             user: hours(1, 12),
             anonymous: hours(24, 168),

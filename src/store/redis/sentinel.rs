@@ -171,26 +171,4 @@ async fn is_master(connection: &Connection) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(text: &str) -> Value {
-        Value::BulkString(text.as_bytes().to_vec())
-    }
-
-    #[test]
-    fn what_a_sentinel_says_is_read_or_left_alone() {
-        let here = Address { host: "::1".to_owned(), port: 7000 };
-        assert_eq!(address(Ok(Value::Array(vec![text("::1"), text("7000")]))), Some(here));
-        for wrong in [Value::Nil, Value::Array(vec![text("a")]), Value::Array(vec![text("a"), text("70000")])] {
-            assert_eq!(address(Ok(wrong)), None);
-        }
-        let fields = [("name", "m"), ("config-epoch", "7"), ("flags", "master")];
-        let map = fields.map(|(name, value)| (text(name), text(value))).to_vec();
-        let list = fields.iter().flat_map(|(name, value)| [text(name), text(value)]).collect();
-        assert_eq!([epoch(Ok(Value::Map(map))), epoch(Ok(Value::Array(list)))], [Some(7), Some(7)]);
-        for wrong in [Value::Nil, Value::Array(vec![text("config-epoch")]), Value::Map(Vec::new())] {
-            assert_eq!(epoch(Ok(wrong)), None);
-        }
-    }
-}
+mod tests;
