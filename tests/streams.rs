@@ -127,6 +127,28 @@ fn a_frame_that_never_comes_whole_is_not_waited_for() {
 }
 
 #[test]
+fn whose_session_has_ended_says_no_more_while_a_frame_is_waited_for() {
+    let site = Site::new();
+    let browser = site.login("alice");
+    let (mut client, mut server) = websocket(&site, &browser);
+    server.write(b"\x82\x0ahalf ");
+    client.until(b"half ");
+    revoke(&site, "alice");
+    let heard = std::thread::spawn(move || (server.rest(), Instant::now()));
+    let mut said = Vec::new();
+    while !heard.is_finished() {
+        client.write(format!("<{}>", said.len()).as_bytes());
+        said.push(Instant::now());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (heard, closed) = heard.join().unwrap();
+    let passed = heard.iter().filter(|byte| **byte == b'>').count();
+    assert!(passed > 0, "the session had not ended yet");
+    let silence = closed - said[passed - 1];
+    assert!(silence > Duration::from_millis(700), "the last word passed {silence:?} before the end");
+}
+
+#[test]
 fn a_stream_of_events_ends_whole_with_its_session() {
     let site = Site::new();
     let browser = site.login("alice");

@@ -224,6 +224,22 @@ fn a_websocket_is_in_flight_for_as_long_as_it_is_open() {
 }
 
 #[test]
+fn one_that_is_cut_is_logged_with_what_it_has_carried() {
+    let setup = Site::build().listen("drain_timeout = \"200ms\"\n");
+    let process = Process::start(&setup, "access = \"json\"");
+    let mut client = process.browser().send(handshake());
+    let mut server = process.backend.next();
+    server.write(format!("{AGREED}\r\n").as_bytes());
+    client.switched();
+    server.write(b"0123456789");
+    client.until(b"0123456789");
+    process.signal("TERM");
+    assert!(client.is_closed());
+    let line: serde_json::Value = serde_json::from_str(&process.access_lines(1)[0]).unwrap();
+    assert_eq!((line["status"].as_u64(), line["bytes"].as_u64()), (Some(101), Some(10)), "{line}");
+}
+
+#[test]
 fn it_is_counted_once_and_not_as_somebody_who_waited() {
     let site = Site::new();
     let waited = || site.metric("session_gateway_request_duration_seconds_count", &[]);

@@ -170,6 +170,11 @@ impl Exchange {
         bytes.expect("the request's body ended before that")
     }
 
+    /// Every byte that still comes before the gateway closes this connection.
+    pub fn rest(&mut self) -> Vec<u8> {
+        self.connection.wire.rest().expect("the gateway should have closed the connection by now")
+    }
+
     /// Whether the gateway closes this connection.
     pub fn is_given_up(&mut self) -> bool {
         self.connection.wire.closes().unwrap_or(false)

@@ -207,6 +207,12 @@ impl Wire {
         Ok(true)
     }
 
+    /// Every byte that is still to come before the other side closes.
+    pub fn rest(&mut self) -> io::Result<Vec<u8>> {
+        while self.more()? {}
+        Ok(std::mem::take(&mut self.ahead))
+    }
+
     fn take(&mut self, length: usize, into: &mut Vec<u8>) -> io::Result<bool> {
         while self.ahead.len() < length {
             if !self.more()? {
