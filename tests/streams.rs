@@ -209,7 +209,11 @@ fn a_store_that_fails_ends_nothing() {
     site.redis().restart();
     std::thread::sleep(Duration::from_millis(1200));
     assert!(goes_on(&mut client, &mut server));
-    eventually("the store is back", || (site.admin(get("/readyz")).status() == 200).then_some(()));
-    site.logout(&browser);
+    // Each worker comes back to the store in its own time; until then the backend is not asked.
+    eventually("the store is back", || {
+        let logout = browser.send(post("/logout"));
+        site.backend.next_within(Duration::from_millis(200))?.reply(ok().session("End", "this"));
+        (logout.answer().status() == 200).then_some(())
+    });
     assert_closed(&mut client, &mut server);
 }
