@@ -13,8 +13,6 @@ mod stand;
 #[path = "apps/tools.rs"]
 mod tools;
 
-use std::process::Command;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -140,17 +138,7 @@ fn visit_by_chromium(app: App) {
         return;
     }
     let stand = Stand::start(app);
-    // It watches its own time.
-    let visit = Command::new(tools::node())
-        .arg(tools::root().join("tests/apps/browser.js"))
-        .arg(&stand.origin)
-        .env("NODE_PATH", tools::node_modules())
-        .env("CHROMIUM", tools::chromium())
-        .output()
-        .expect("node runs");
-    let (out, err) = (String::from_utf8_lossy(&visit.stdout), String::from_utf8_lossy(&visit.stderr));
-    assert!(visit.status.success(), "{}\n{out}{err}", visit.status);
-    assert!(out.ends_with("visited\n"), "the visit was not finished:\n{out}{err}");
+    tools::visit_in_chromium("apps/browser.js", &stand.origin);
 }
 
 fn assert_logged_out(page: &Answer) {

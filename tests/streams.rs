@@ -142,7 +142,7 @@ fn whose_session_has_ended_says_no_more_while_a_frame_is_waited_for() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let (heard, closed) = heard.join().unwrap();
-    let passed = heard.iter().filter(|byte| **byte == b'>').count();
+    let passed = String::from_utf8_lossy(&heard).matches('>').count();
     assert!(passed > 0, "the session had not ended yet");
     let silence = closed - said[passed - 1];
     assert!(silence > Duration::from_millis(700), "the last word passed {silence:?} before the end");

@@ -3,43 +3,12 @@
 /** One visit to an example application by a real Chromium: node browser.js ORIGIN, with CHROMIUM naming the binary. */
 
 const assert = require("node:assert/strict");
-const { chromium } = require("playwright-core");
+const inChromium = require("./in_chromium.js");
 
 const COOKIE = "__Host-sid";
 const origin = process.argv[2];
 
-setTimeout(() => {
-  console.error("the visit has taken more than two minutes");
-  process.exit(1); // takes Chromium along
-}, 120_000).unref();
-
-visit().then(
-  () => console.log("visited"),
-  (error) => {
-    console.error(error);
-    process.exitCode = 1;
-  },
-);
-
-async function visit() {
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM,
-    // Its sandbox does not start for root or in most containers, and every page here is ours.
-    chromiumSandbox: false,
-    args: [
-      "--disable-gpu",
-      "--disable-quic",
-      "--disable-sync",
-      // Nothing leaves this machine, not even a question for a name.
-      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    ],
-  });
-  try {
-    await fromLoginToLogout(browser);
-  } finally {
-    await browser.close();
-  }
-}
+inChromium(fromLoginToLogout);
 
 async function fromLoginToLogout(browser) {
   const context = await browser.newContext({ ignoreHTTPSErrors: true });

@@ -3,6 +3,7 @@
 use std::env;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const SKIP: &str = "SESSION_GATEWAY_SKIP_APPS";
 
@@ -44,11 +45,26 @@ pub(crate) fn curl() -> PathBuf {
 }
 
 /// `CHROMIUM`, or the first in PATH. The same names in the same order as scripts/setup-tests.sh.
-pub(crate) fn chromium() -> PathBuf {
+fn chromium() -> PathBuf {
     match env::var_os("CHROMIUM") {
         Some(path) if !path.is_empty() => path.into(),
         _ => in_path(&["chromium", "chromium-browser", "google-chrome"]),
     }
+}
+
+/// Makes a visit in Chromium: a script under `tests/`, and what it is told.
+pub(crate) fn visit_in_chromium(script: &str, told: &str) {
+    // It watches its own time.
+    let visit = Command::new(in_path(&["node"]))
+        .arg(root().join("tests").join(script))
+        .arg(told)
+        .env("NODE_PATH", node_modules())
+        .env("CHROMIUM", chromium())
+        .output()
+        .expect("node runs");
+    let (out, err) = (String::from_utf8_lossy(&visit.stdout), String::from_utf8_lossy(&visit.stderr));
+    assert!(visit.status.success(), "{}\n{out}{err}", visit.status);
+    assert!(out.ends_with("visited\n"), "the visit was not finished:\n{out}{err}");
 }
 
 fn set_up(path: &str) -> PathBuf {

@@ -6,45 +6,16 @@
  */
 
 const assert = require("node:assert/strict");
-const { chromium } = require("playwright-core");
+const inChromium = require("../apps/in_chromium.js");
 
 const app = JSON.parse(process.argv[2]);
 
-setTimeout(() => {
-  console.error("the visit has taken more than two minutes");
-  process.exit(1); // takes Chromium along
-}, 120_000).unref();
-
-visit().then(
-  () => console.log("visited"),
-  (error) => {
-    console.error(error);
-    process.exitCode = 1;
-  },
-);
-
-async function visit() {
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM,
-    // Its sandbox does not start for root or in most containers, and every page here is ours.
-    chromiumSandbox: false,
-    args: [
-      "--disable-gpu",
-      "--disable-quic",
-      "--disable-sync",
-      // Nothing leaves this machine, not even a question for a name.
-      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    ],
-  });
-  try {
-    await fromLoginToLogout(browser, app.alone, app.cookies);
-    await fromLoginToLogout(browser, app.observe, [app.ticket, ...app.cookies]);
-    await fromLoginToLogout(browser, app.enforce, [app.ticket]);
-    await fromOneToTheOther(browser, app.observe, app.adopt);
-  } finally {
-    await browser.close();
-  }
-}
+inChromium(async (browser) => {
+  await fromLoginToLogout(browser, app.alone, app.cookies);
+  await fromLoginToLogout(browser, app.observe, [app.ticket, ...app.cookies]);
+  await fromLoginToLogout(browser, app.enforce, [app.ticket]);
+  await fromOneToTheOther(browser, app.observe, app.adopt);
+});
 
 /** One visit, where the browser of whoever is logged in holds these cookies, and the application's others. */
 async function fromLoginToLogout(browser, origin, held) {

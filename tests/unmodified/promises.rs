@@ -1,7 +1,5 @@
 //! What the gateway promises to whoever puts it before an application.
 
-use std::process::Command;
-
 use serde_json::json;
 
 use crate::stand::{Mode, Stand};
@@ -122,17 +120,7 @@ pub(crate) fn chromium_meets_it_in_every_mode_as_it_was(stand: &Stand) {
         "others": others, "home": home, "shows": shows, "login": login, "logout": logout, "user": USER,
         "password": PASSWORD,
     });
-    // It watches its own time.
-    let visit = Command::new(tools::node())
-        .arg(tools::root().join("tests/unmodified/chromium.js"))
-        .arg(told.to_string())
-        .env("NODE_PATH", tools::node_modules())
-        .env("CHROMIUM", tools::chromium())
-        .output()
-        .expect("node runs");
-    let (out, err) = (String::from_utf8_lossy(&visit.stdout), String::from_utf8_lossy(&visit.stderr));
-    assert!(visit.status.success(), "{}\n{out}{err}", visit.status);
-    assert!(out.ends_with("visited\n"), "the visit was not finished:\n{out}{err}");
+    tools::visit_in_chromium("unmodified/chromium.js", &told.to_string());
 }
 
 /// A visit, the same whatever stands before the application; the visitor is then logged in.
