@@ -193,9 +193,9 @@ impl Proxy {
         }
         outgoing.forward(client, host, head.version);
         let body = RequestBody::new(body, &self.names, upstream.body_timeout());
-        let for_websocket = outgoing.upgrade(head, body.length());
+        let asked = outgoing.ask(head, body.length());
         let written = outgoing.frame(body.length());
-        let sent = upstream.exchange(&head.method, written, body, for_websocket).await;
+        let sent = upstream.exchange(&head.method, asked, written, body).await;
         let mut answer = sent.map_err(|source| Error::upstream(upstream, source))?;
 
         self.counters.shadowed.add(self.cookie.remove_set_cookies(answer.headers()) as u64);

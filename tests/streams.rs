@@ -45,6 +45,15 @@ fn goes_on(client: &mut Pending, server: &mut Exchange) -> bool {
     true
 }
 
+/// A WebSocket whose session ends while half of a frame has passed.
+fn ended_within_a_frame(site: &Site) -> (Pending, Exchange) {
+    let (mut client, mut server) = websocket(site, &site.login("alice"));
+    server.write(b"\x82\x0ahalf ");
+    client.until(b"half ");
+    revoke(site, "alice");
+    (client, server)
+}
+
 fn assert_closed(client: &mut Pending, server: &mut Exchange) {
     let began = Instant::now();
     client.until(CLOSE);
@@ -101,11 +110,7 @@ fn it_outlives_every_renewal_of_its_session_s_ticket() {
 #[test]
 fn a_frame_on_its_way_comes_whole_before_the_close() {
     let site = Site::new();
-    let browser = site.login("alice");
-    let (mut client, mut server) = websocket(&site, &browser);
-    server.write(b"\x82\x0ahalf ");
-    client.until(b"half ");
-    revoke(&site, "alice");
+    let (mut client, mut server) = ended_within_a_frame(&site);
     std::thread::sleep(Duration::from_millis(700));
     server.write(b"there\x81\x05never");
     let said = client.until(CLOSE);
@@ -116,11 +121,7 @@ fn a_frame_on_its_way_comes_whole_before_the_close() {
 #[test]
 fn a_frame_that_never_comes_whole_is_not_waited_for() {
     let site = Site::new();
-    let browser = site.login("alice");
-    let (mut client, mut server) = websocket(&site, &browser);
-    server.write(b"\x82\x0ahalf ");
-    client.until(b"half ");
-    revoke(&site, "alice");
+    let (mut client, mut server) = ended_within_a_frame(&site);
     let began = Instant::now();
     assert!(client.is_closed() && server.is_given_up());
     assert!(began.elapsed() < SOON + Duration::from_secs(1));
@@ -129,11 +130,7 @@ fn a_frame_that_never_comes_whole_is_not_waited_for() {
 #[test]
 fn whose_session_has_ended_says_no_more_while_a_frame_is_waited_for() {
     let site = Site::new();
-    let browser = site.login("alice");
-    let (mut client, mut server) = websocket(&site, &browser);
-    server.write(b"\x82\x0ahalf ");
-    client.until(b"half ");
-    revoke(&site, "alice");
+    let (mut client, mut server) = ended_within_a_frame(&site);
     let heard = std::thread::spawn(move || (server.rest(), Instant::now()));
     let mut said = Vec::new();
     while !heard.is_finished() {

@@ -11,7 +11,7 @@ pub use caches::{answer, are_events, keep_from_caches, unasked, vary_by_cookie};
 pub use field::{ConnectionOptions, Field, has_option};
 pub use hop::{ForeignCoding, answered_via, strip_trailers};
 pub use names::{Names, Settings};
-pub use request::{Length, Outgoing, is_idempotent};
+pub use request::{Asked, Length, Outgoing, is_idempotent};
 pub use session::{ChangeError, Taken, take_change};
 
 /// Writes one header.

@@ -21,9 +21,8 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::body::{self, RequestBody};
 use super::cookies::{jar, rules::Rules};
-use super::headers::{Names, is_idempotent};
+use super::headers::{Asked, Names, is_idempotent};
 use crate::metrics::Counter;
-use answer::Asked;
 pub use answer::Malformed;
 pub use connection::Stream;
 pub use incoming::{BodyError, Incoming};
@@ -223,7 +222,7 @@ impl Upstream {
         self.settings.body_timeout
     }
 
-    /// Sends a request, whose head is written, and waits for the head of its answer: 101 is one where the head asks `for_websocket`.
+    /// Sends a request, whose head is written, and waits for the head of its answer.
     ///
     /// It is sent again where nothing of it was written, because the connection it was meant for had just been closed. Once
     /// more it is sent where a connection that had been used before broke without a byte of an answer, if its method is
@@ -231,15 +230,10 @@ impl Upstream {
     pub async fn exchange(
         &self,
         method: &Method,
+        asked: Asked,
         head: Vec<u8>,
         body: RequestBody,
-        for_websocket: bool,
     ) -> Result<Answer, Error> {
-        let asked = match () {
-            () if for_websocket => Asked::ForWebSocket,
-            () if method == Method::HEAD => Asked::ToHead,
-            () => Asked::Usually,
-        };
         let mut fresh = Fresh::No;
         let mut lease = self.lease(fresh).await?;
         lease.connection.sending = Sending::new(head, body);

@@ -202,15 +202,16 @@ impl<'a> Outgoing<'a> {
     /// Asks the upstream for WebSocket, where the client does: a GET without a body whose `Connection` says so, too
     /// (RFC 9110 section 7.8, RFC 6455 section 4.1). Other protocols are not asked for: what they would carry past this
     /// gateway, nobody has looked at.
-    pub fn upgrade(&mut self, head: &request::Parts, length: Length) -> bool {
-        let asks = self.names_websocket
+    pub fn ask(&mut self, head: &request::Parts, length: Length) -> Asked {
+        let for_websocket = self.names_websocket
             && (&head.method, head.version, length) == (&Method::GET, Version::HTTP_11, Length::Empty)
             && head.headers.get_all(CONNECTION).iter().any(|line| has_option(line.as_bytes(), b"upgrade"));
-        if asks {
+        if for_websocket {
             push_line(&mut self.bytes, "connection", b"upgrade");
             push_line(&mut self.bytes, "upgrade", b"websocket");
+            return Asked::ForWebSocket;
         }
-        asks
+        if head.method == Method::HEAD { Asked::ToHead } else { Asked::Usually }
     }
 
     /// Says how long the body is, as this gateway read it, and ends the head.
@@ -225,6 +226,17 @@ impl<'a> Outgoing<'a> {
         bytes.extend_from_slice(b"\r\n");
         self.bytes
     }
+}
+
+/// What kind of answer a request may get, besides the usual one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Nothing else.
+    Usually,
+    /// HEAD: one without a body, whatever it says.
+    ToHead,
+    /// An upgrade: another protocol instead of an answer.
+    ForWebSocket,
 }
 
 /// How long a request's body is.

@@ -7,7 +7,7 @@ use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
 
 use super::incoming::Framing;
-use crate::proxy::headers::{ConnectionOptions, Field, Names, has_option};
+use crate::proxy::headers::{Asked, ConnectionOptions, Field, Names, has_option};
 
 /// The most bytes an answer's head may have.
 const LONGEST: usize = 256 * 1024;
@@ -53,17 +53,6 @@ pub enum Malformed {
 pub(super) struct Place {
     name: (usize, usize),
     value: (usize, usize),
-}
-
-/// What kind of answer a request may get, besides the usual one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// Nothing else.
-    Usually,
-    /// HEAD: one without a body, whatever it says.
-    ToHead,
-    /// An upgrade: another protocol instead of an answer.
-    ForWebSocket,
 }
 
 /// Reads the final answer's head, once it is there whole, and takes it out of `input`; interim answers (RFC 9110 section

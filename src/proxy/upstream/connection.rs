@@ -11,10 +11,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Server;
-use super::answer::{self, Asked, Head, Malformed, Place};
+use super::answer::{self, Head, Malformed, Place};
 use super::sending::{SendError, Sending};
 use super::timer::Timer;
-use crate::proxy::headers::Names;
+use crate::proxy::headers::{Asked, Names};
 
 const KEEPALIVE: Duration = Duration::from_mins(1);
 /// How much is read at once to begin with: the head of a usual answer, and a small body.

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::answer;
 use super::incoming::Framing;
-use crate::proxy::headers::{Names, Settings};
+use crate::proxy::headers::{Asked, Names, Settings};
 
 /// An answer as a client sees it.
 #[derive(Debug, PartialEq)]
@@ -49,7 +49,7 @@ fn ours(pieces: &[Vec<u8>], to_head: bool) -> Option<Seen> {
     for piece in pieces {
         input.extend_from_slice(piece);
         if head.is_none() {
-            let asked = if to_head { answer::Asked::ToHead } else { answer::Asked::Usually };
+            let asked = if to_head { Asked::ToHead } else { Asked::Usually };
             head = answer::read(&mut input, asked, &names, &mut places).ok()?;
         }
         let Some(head) = &mut head else { continue };

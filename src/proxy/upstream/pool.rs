@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use tokio::task::coop::unconstrained;
 
-use super::answer::Asked;
 use super::connection::Connection;
 use super::sending::SendError;
 use super::{Error, Server};
-use crate::proxy::headers::Names;
+use crate::proxy::headers::{Asked, Names};
 
 #[derive(Debug)]
 pub(super) struct Pool {
