@@ -21,6 +21,7 @@ mod mistake;
 mod nearest;
 mod reader;
 mod section;
+mod servers;
 mod session;
 mod store;
 mod units;

@@ -1,5 +1,6 @@
 //! Builds the parts, binds, runs one runtime a core, drains.
 
+mod files;
 mod keeper;
 mod worker;
 
@@ -10,21 +11,18 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use tokio::runtime::LocalRuntime;
-use tokio_rustls::TlsAcceptor;
-use zeroize::Zeroizing;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::admin::{self, Admin, Exposition};
 use crate::config::Config;
 use crate::listener::{self, Edge, Limits, Slots, Stop};
-use crate::proxy::{self, Clock};
-use crate::session::KeyRing;
-use crate::session::keys::KeyError;
+use crate::proxy::{self, Clock, upstream};
 use crate::sessions::{self, Sessions};
 use crate::store::{self, Memory, Redis, Store};
 use crate::telemetry::AccessWriter;
-use crate::tls;
+pub use files::Files;
 use keeper::Keeper;
 use worker::{Sockets, Worker};
 
@@ -53,61 +51,6 @@ pub struct Gateway {
     sweeper: Option<(Sender<()>, JoinHandle<()>)>,
     keeper: Option<Keeper>,
     access: Option<AccessWriter>,
-}
-
-/// What is read from files at start: the parts of a configuration that can be wrong without being misspelt.
-#[derive(Debug)]
-pub struct Files {
-    ring: KeyRing,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    store_tls: Option<Arc<rustls::ClientConfig>>,
-}
-
-impl Files {
-    /// Reads keys and certificates; the error has a line for each that cannot be used.
-    pub fn read(config: &Config) -> anyhow::Result<Self> {
-        let store_tls = match &config.store {
-            store::Settings::Redis(redis) if redis.tls => Some(redis.ca.as_deref()),
-            _ => None,
-        };
-        let ring = key_ring(config);
-        let tls = config.tls.as_ref().map(tls::server_config).transpose().map_err(anyhow::Error::from);
-        let store_tls = store_tls.map(tls::client_config).transpose().map_err(anyhow::Error::from);
-        let all = [ring.as_ref().err(), tls.as_ref().err(), store_tls.as_ref().err()];
-        let wrong: Vec<_> = all.into_iter().flatten().map(|error| format!("{error:#}")).collect();
-        match (ring, tls, store_tls) {
-            (Ok(ring), Ok(tls), Ok(store_tls)) => Ok(Self { ring, tls, store_tls }),
-            _ => Err(anyhow!(wrong.join("\nerror: "))),
-        }
-    }
-}
-
-fn key_ring(config: &Config) -> anyhow::Result<KeyRing> {
-    let (mut keys, mut unreadable) = (Vec::new(), Vec::new());
-    for path in &config.keys {
-        match std::fs::read(path).map(Zeroizing::new) {
-            // What an editor adds at the end of a line is no part of the key.
-            Ok(key) => keys.push(Zeroizing::new(key.trim_ascii_end().to_vec())),
-            Err(error) => unreadable.push(format!("cannot read the session key {}: {error}", path.display())),
-        }
-        warn_if_readable(path);
-    }
-    if !unreadable.is_empty() {
-        return Err(anyhow!(unreadable.join("\nerror: ")));
-    }
-    KeyRing::new(&keys, &config.proxy.cookie.name).map_err(|error| match error {
-        KeyError::TooShort { index, .. } | KeyError::Repeated { index } => {
-            anyhow!("the session key {} cannot be used: {error}", config.keys[index].display())
-        }
-        KeyError::Missing | KeyError::CookieName => anyhow!("session keys: {error}"),
-    })
-}
-
-fn warn_if_readable(path: &std::path::Path) {
-    use std::os::unix::fs::PermissionsExt;
-    if std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0) {
-        tracing::warn!(path = %path.display(), "every user of this machine can read the session key; chmod 600 it");
-    }
 }
 
 impl Gateway {
@@ -143,6 +86,7 @@ impl Gateway {
         let stop = Stop::new();
         let limits = Limits::new(&config.listen);
         let acceptor = files.tls.map(TlsAcceptor::from);
+        let upstreams: Arc<[_]> = files.upstream_tls.into_iter().map(shared).collect();
         let sessions_of = |counters: &Arc<sessions::Counters>| {
             Sessions::new(store.for_worker(), Arc::clone(&ring), Arc::clone(&settings), Arc::clone(counters))
         };
@@ -161,6 +105,7 @@ impl Gateway {
                 stop: stop.clone(),
                 sessions: sessions_of(&counters.sessions),
                 proxy: config.proxy.clone(),
+                upstreams: Arc::clone(&upstreams),
                 clock: clock.clone(),
                 counters: Arc::clone(&counters.proxy),
                 connections: Arc::clone(&counters.connections),
@@ -239,6 +184,11 @@ impl Gateway {
             access.finish();
         }
     }
+}
+
+/// What workers share of an upstream.
+fn shared(tls: Option<Arc<rustls::ClientConfig>>) -> Arc<upstream::Shared> {
+    Arc::new(upstream::Shared::new(tls.map(TlsConnector::from)))
 }
 
 /// One address' sockets, one for each worker.

@@ -105,9 +105,11 @@ struct Way<'a> {
 }
 
 impl Proxy {
-    /// One worker's. `settings` have been checked: names are header names, routes name upstreams.
+    /// One worker's. `settings` have been checked: names are header names, routes name upstreams. `shared` is by upstream,
+    /// in the order of the settings.
     pub fn new(
         settings: &Settings,
+        shared: &[Arc<upstream::Shared>],
         sessions: Sessions,
         clock: Clock,
         counters: Arc<Counters>,
@@ -115,15 +117,17 @@ impl Proxy {
     ) -> Result<Self, http::header::InvalidHeaderName> {
         let label =
             |name: String, counters: &Arc<RouteCounters>| Rc::new(RouteLabel { name, counters: Arc::clone(counters) });
-        let upstreams = settings.upstreams.iter().zip(&counters.upstreams);
         let names = Rc::new(Names::new(&settings.headers)?);
+        let upstreams = settings.upstreams.iter().zip(shared).zip(&counters.upstreams);
+        let upstreams =
+            upstreams.map(|((settings, shared), of)| Upstream::new(settings, shared, &names, Arc::clone(of))).collect();
         let mut worker = [0; 4];
         getrandom::fill(&mut worker).expect("the operating system gives random bytes");
         Ok(Self {
             routes: route::Table::new(&settings.routes),
             labels: settings.routes.iter().zip(&counters.routes).map(|(route, of)| label(route.label(), of)).collect(),
             unrouted: label("none".to_owned(), &counters.unrouted),
-            upstreams: upstreams.map(|(settings, of)| Upstream::new(settings, &names, Arc::clone(of))).collect(),
+            upstreams,
             sessions,
             cookie: OurCookie::new(&settings.cookie),
             same_site: settings.cookie.same_site,

@@ -1,4 +1,4 @@
-//! Certificates to what speaks TLS: rustls' `ServerConfig`, and a `ClientConfig` for the session store.
+//! Certificates to what speaks TLS: rustls' `ServerConfig`, and a `ClientConfig` for the session store and for upstreams.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -78,10 +78,10 @@ pub enum Error {
         source: rustls::Error,
     },
     /// No `ca` is configured, and the system trusts nobody.
-    #[error("the system has no certificates of authorities to check the session store's by; name one as `ca`")]
+    #[error("the system has no certificates of authorities to check servers by; name one as `ca`")]
     NoAuthorities,
     /// rustls has nothing to speak TLS with.
-    #[error("cannot speak TLS to the session store")]
+    #[error("cannot speak TLS to servers")]
     Client(#[source] rustls::Error),
     /// No randomness for the tickets' first key.
     #[error("cannot make keys for TLS session tickets")]
@@ -95,20 +95,14 @@ const CACHED_SESSIONS: usize = 4096;
 pub fn server_config(settings: &Settings) -> Result<Arc<ServerConfig>, Error> {
     let chain = certificates(&settings.certificate)?;
     let key = private_key(&settings.private_key)?;
-    let refused = |source| Error::Refused { certificate: settings.certificate.clone(), source };
 
     // The provider is named and not the process' default: no other crate's choice, nor the order of start, changes it.
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(refused)?
+        .map_err(|error| unusable(settings, error))?
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                Error::Mismatch { certificate: settings.certificate.clone(), private_key: settings.private_key.clone() }
-            }
-            other => refused(other),
-        })?;
+        .map_err(|error| unusable(settings, error))?;
 
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Its keys live in this process and change every six hours, so a stolen memory image opens little of the past.
@@ -123,6 +117,14 @@ pub fn server_config(settings: &Settings) -> Result<Arc<ServerConfig>, Error> {
     // Full records: smaller ones show a first byte earlier on slow lines, but cost throughput on all others.
     config.max_fragment_size = None;
     Ok(Arc::new(config))
+}
+
+fn unusable(settings: &Settings, error: rustls::Error) -> Error {
+    let Settings { certificate, private_key } = settings.clone();
+    match error {
+        rustls::Error::InconsistentKeys(_) => Error::Mismatch { certificate, private_key },
+        source => Error::Refused { certificate, source },
+    }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {

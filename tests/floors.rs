@@ -26,7 +26,7 @@ const CRATES: [(&str, &[u8]); 10] = [
     ("hyper", &[3, 4, 6]),
     ("http", &[3, 4, 6]),
     ("tokio", &[1, 3, 4, 6]),
-    ("tokio_rustls", &[1, 4, 6]),
+    ("tokio_rustls", &[1, 3, 4, 6]),
     ("dashmap", &[1]),
     ("redb", &[1]),
     ("redis", &[1]),

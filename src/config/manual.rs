@@ -99,8 +99,8 @@ fn keys_without_a_default_are_shown_with_good_values() {
         std::fs::write(folder.path().join("certs").join(name), word).expect("a file in it");
     }
     let config = |manual: &str| {
-        // A domain goes with another name than `__Host-` only.
-        let text = uncommented(manual, true).replace("__Host-sid", "sid");
+        // A domain goes with another name than `__Host-` only, and an authority with TLS only.
+        let text = uncommented(manual, true).replace("__Host-sid", "sid").replace("[\"http://", "[\"https://");
         let config = parse(&text, Path::new("gateway.toml"), folder.path());
         config.unwrap_or_else(|mistakes| panic!("{mistakes}"))
     };
@@ -108,7 +108,8 @@ fn keys_without_a_default_are_shown_with_good_values() {
     assert!(memory.admin.is_some_and(|admin| admin.token.is_some_and(|token| token.0 == "hush")));
     assert_eq!(memory.proxy.cookie.domain.as_deref(), Some("example.com"));
     assert_eq!(memory.proxy.routes[0].host.as_deref(), Some("app.example.com"));
-    // An authority goes with TLS only.
+    let tls = memory.proxy.upstreams[0].tls.as_ref().expect("its servers speak TLS");
+    assert!(tls.ca.is_some() && tls.identity.is_some());
     let Settings::Redis(redis) = config(&about_redis().replace("redis://", "rediss://")).store else {
         panic!("the kind is redis")
     };

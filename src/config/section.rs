@@ -23,6 +23,11 @@ pub(super) struct At<T> {
 /// A value that was good, or the proof that it was not.
 pub(super) type Taken<T> = Result<At<T>, Noted>;
 
+/// Where a key stands that is written.
+pub(super) fn written<T>(taken: &Taken<T>) -> Option<Place> {
+    taken.as_ref().ok().filter(|at| at.written).map(|at| at.place.clone())
+}
+
 /// The sections whose names the user chose, in the order written. One with mistakes still has its name.
 pub(super) type Named<T> = Vec<(String, Result<T, Noted>)>;
 

@@ -10,9 +10,9 @@ use crate::store::{self, Settings, file, memory, near_cache};
 
 use super::file::word_in_file;
 use super::host;
-use super::mistake::{Fault, Kind, Place};
+use super::mistake::{Fault, Kind};
 use super::reader::Noted;
-use super::section::{Section, Taken};
+use super::section::{Section, written};
 use super::value::{Value, choice, duration, flag, malformed, number, path, size, text};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -106,11 +106,6 @@ pub(super) fn store(section: &mut Section<'_>) -> Result<Settings, Noted> {
         connect_timeout: connect_timeout?.value,
     };
     only_its_own.map(|()| Settings::Redis(settings))
-}
-
-/// Where a key stands that is written.
-fn written<T>(taken: &Taken<T>) -> Option<Place> {
-    taken.as_ref().ok().filter(|at| at.written).map(|at| at.place.clone())
 }
 
 fn password(value: &Value<'_>) -> Result<Password, Noted> {

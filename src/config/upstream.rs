@@ -1,12 +1,10 @@
 //! `[upstream.NAME]` and `[[route]]`: who is asked for what.
 
 use std::collections::BTreeMap;
-use std::net::Ipv6Addr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::proxy::route::{self, OnStoreFailure};
-use crate::proxy::upstream::{self, Server, Trust};
+use crate::proxy::upstream::{self, Trust};
 
 use super::cookies::{self, Prefixed};
 use super::host;
@@ -15,6 +13,7 @@ use super::mistake::{Fault, Kind, Place};
 use super::nearest::nearest;
 use super::reader::Noted;
 use super::section::{At, Named, Section, one_of};
+use super::servers::{SERVER, server, tls};
 use super::units::DAY;
 use super::value::{Value, choice, duration, flag, list, malformed, number, text};
 
@@ -48,12 +47,15 @@ fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<(upstream::S
     let websocket_timeout = section.or("websocket_timeout", Duration::from_hours(1), duration(MILLISECOND..=DAY));
     let keepalive = section.or("keepalive", Duration::from_mins(1), duration(MILLISECOND..=DAY));
     let max_idle = section.or("max_idle", 64, number(0..=65_536));
+    let tls = section.section("tls", |section| tls(section, &servers));
     let jar = section.section("jar", jar::read);
     let mut prefixed = Vec::new();
     let cookies = section.named("cookies", |name, section| cookies::rule(name, section, &mut prefixed));
+    let (servers, tls) = (servers?.value, tls?);
     let settings = upstream::Settings {
         name: name?,
-        servers: servers?.value,
+        servers: tls.verified(servers),
+        tls: tls.settings,
         trust: trust?.value,
         jar: jar?,
         cookies: cookies::rules(cookies?)?,
@@ -71,49 +73,6 @@ fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<(upstream::S
 fn is_name(name: &str) -> bool {
     let good = |each: u8| each.is_ascii_alphanumeric() || each == b'-' || each == b'_';
     (1..=64).contains(&name.len()) && name.bytes().all(good)
-}
-
-const SERVER: &str = "a server: \"http://host:port\" or \"unix:/path/to.sock\"";
-
-/// `http://host:port` or `unix:/path`.
-fn server(written: &str) -> Result<Server, Fault> {
-    if let Some(path) = written.strip_prefix("unix:") {
-        // sockaddr_un holds 108 bytes, one of them the end (unix(7)).
-        let good = path.starts_with('/') && path.len() > 1 && path.len() < 108 && !path.contains('\0');
-        let fault = || malformed(written, "`unix:` and an absolute path of less than 108 bytes");
-        return if good { Ok(Server::Unix(PathBuf::from(path))) } else { Err(fault()) };
-    }
-    if ["https://", "h2c://"].iter().any(|scheme| written.starts_with(scheme)) {
-        let scheme = written.split("://").next().unwrap_or_default();
-        let found = format!("{scheme}:// is not supported by this version");
-        return Err(Fault::new(Kind::Unsupported, found, SERVER));
-    }
-    let Some(authority) = written.strip_prefix("http://") else { return Err(malformed(written, SERVER)) };
-    if authority.contains(['/', '?', '#', '@']) {
-        return Err(malformed(written, "http://host:port and nothing more").help("the path of the request is kept"));
-    }
-    let (host, port) = host_and_port(authority).ok_or_else(|| malformed(written, SERVER))?;
-    let port = match port {
-        None => Some(80),
-        Some(port) if port.bytes().all(|each| each.is_ascii_digit()) => port.parse().ok().filter(|port| *port > 0),
-        Some(_) => None,
-    };
-    let port = port.ok_or_else(|| malformed(written, "a port from 1 to 65535"))?;
-    let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(address) => address.parse::<Ipv6Addr>().map(|address| address.to_string()).ok(),
-        None => host::name(host).ok(),
-    };
-    Ok(Server::Tcp { host: host.ok_or_else(|| malformed(written, SERVER))?, port })
-}
-
-/// Splits at the last colon, unless it is one of an IPv6 address.
-fn host_and_port(authority: &str) -> Option<(&str, Option<&str>)> {
-    let after_brackets = authority.find(']').map_or(0, |end| end + 1);
-    let (host, rest) = match authority.get(after_brackets..)?.find(':') {
-        Some(colon) => authority.split_at(after_brackets + colon),
-        None => (authority, ""),
-    };
-    Some((host, rest.strip_prefix(':')))
 }
 
 /// Reads every `[[route]]`; each names one of the upstreams. `stale` gets the places of those that want old sessions.

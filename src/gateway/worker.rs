@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::listener::{Edge, Limits, Stop, redirect, serve};
 use crate::metrics::Connections;
 use crate::proxy::access::AccessLog;
-use crate::proxy::{self, Clock, Proxy};
+use crate::proxy::{self, Clock, Proxy, upstream};
 use crate::sessions::Sessions;
 
 /// How often a worker closes idle upstream connections and hands over its access lines.
@@ -32,6 +32,8 @@ pub(super) struct Worker {
     pub(super) stop: Stop,
     pub(super) sessions: Sessions,
     pub(super) proxy: proxy::Settings,
+    /// What it shares with the others of each upstream.
+    pub(super) upstreams: Arc<[Arc<upstream::Shared>]>,
     pub(super) clock: Clock,
     pub(super) counters: Arc<proxy::Counters>,
     pub(super) connections: Arc<Connections>,
@@ -63,7 +65,14 @@ impl Worker {
     }
 
     async fn run(self) {
-        let proxy = Proxy::new(&self.proxy, self.sessions, self.clock, Arc::clone(&self.counters), self.access);
+        let proxy = Proxy::new(
+            &self.proxy,
+            &self.upstreams,
+            self.sessions,
+            self.clock,
+            Arc::clone(&self.counters),
+            self.access,
+        );
         // The configuration has checked that the prefix makes header names.
         let proxy = Rc::new(proxy.expect("session header names are valid"));
         let handler = {

@@ -9,11 +9,14 @@ mod differential;
 mod incoming;
 mod pool;
 mod sending;
+mod server;
+mod shared;
+mod stream;
 mod timer;
 
 use std::cell::Cell;
-use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -24,10 +27,12 @@ use super::cookies::{jar, rules::Rules};
 use super::headers::{Asked, Names, is_idempotent};
 use crate::metrics::Counter;
 pub use answer::Malformed;
-pub use connection::Stream;
 pub use incoming::{BodyError, Incoming};
 use pool::{Failed, Lease, Pool};
 use sending::Sending;
+pub use server::{Identity, Server, Tls};
+pub use shared::Shared;
+pub use stream::Stream;
 
 /// A named group of backend servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,13 +41,15 @@ pub struct Settings {
     pub name: String,
     /// Its servers, at least one; requests go to them in turn.
     pub servers: Vec<Server>,
+    /// How TLS is spoken to those that do; there where one does.
+    pub tls: Option<Tls>,
     /// Which session headers it is given and which of its own are honoured.
     pub trust: Trust,
     /// Which of its cookies are kept in the session; none where it has no jar.
     pub jar: Option<jar::Settings>,
     /// What is changed about its other cookies.
     pub cookies: Rules,
-    /// How long a connection may take to be made.
+    /// How long a connection may take to be made, with its TLS handshake.
     pub connect_timeout: Duration,
     /// How long the response head may take, from the moment the request is sent.
     pub response_timeout: Duration,
@@ -54,20 +61,6 @@ pub struct Settings {
     pub keepalive: Duration,
     /// How many unused connections each worker keeps.
     pub max_idle: usize,
-}
-
-/// Where one backend server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Server {
-    /// `http://host:port`; the host is resolved when a connection is made.
-    Tcp {
-        /// A name or an address literal, without brackets.
-        host: String,
-        /// Its port.
-        port: u16,
-    },
-    /// `unix:/path/to.sock`.
-    Unix(PathBuf),
 }
 
 /// What an upstream may do with sessions.
@@ -180,14 +173,16 @@ pub struct Upstream {
     settings: Rc<Settings>,
     pools: Box<[Rc<Pool>]>,
     turn: Cell<usize>,
-    counters: std::sync::Arc<Counters>,
+    counters: Arc<Counters>,
 }
 
 impl Upstream {
     /// Without any connection yet.
-    pub fn new(settings: &Settings, names: &Rc<Names>, counters: std::sync::Arc<Counters>) -> Self {
+    pub fn new(settings: &Settings, shared: &Arc<Shared>, names: &Rc<Names>, counters: Arc<Counters>) -> Self {
         let settings = Rc::new(settings.clone());
-        let pool = |server: &Server| Rc::new(Pool::new(server.clone(), settings.max_idle, Rc::clone(names)));
+        let pool = |server: &Server| {
+            Rc::new(Pool::new(server.clone(), Arc::clone(shared), settings.max_idle, Rc::clone(names)))
+        };
         let pools = settings.servers.iter().map(pool).collect();
         Self { settings, pools, turn: Cell::new(0), counters }
     }
@@ -307,14 +302,4 @@ impl Upstream {
 enum Fresh {
     No,
     Yes,
-}
-
-impl std::fmt::Display for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "http://[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "http://{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }

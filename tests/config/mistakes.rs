@@ -149,7 +149,7 @@ access = "loud"
 http = "8080"
 workers = -1
 [upstream.app]
-servers = ["https://a", "ftp://b"]
+servers = ["h2c://a", "ftp://b"]
 trust = true
 retries = 3
 [[route]]
@@ -373,7 +373,10 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[log]", "level = \"a=b=c\"", Malformed, "log.level"),
     ("[log]", "level = \"\"", Malformed, "log.level"),
     // What a later version takes
-    ("[upstream.app]", "servers = [\"https://a\"]", Unsupported, "upstream.app.servers[0]"),
+    ("[upstream.app]", "tls.server_name = \"a b\"", Malformed, "upstream.app.tls.server_name"),
+    ("[upstream.app]", "tls.insecure = true", UnknownKey, "upstream.app.tls.insecure"),
+    ("[upstream.app]", "servers = [\"https://a:0\"]", Malformed, "upstream.app.servers[0]"),
+    ("[upstream.app]", "servers = [\"https://a/b\"]", Malformed, "upstream.app.servers[0]"),
     ("[upstream.app]", "servers = [\"h2c://a\"]", Unsupported, "upstream.app.servers[0]"),
     // Names
     ("[listen]", "trusted_proxies = []", UnknownKey, "listen.trusted_proxies"),
@@ -389,6 +392,8 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[[route]]", "upstream = \"ap\"", UnknownName, "route[0].upstream"),
     ("[[route]]", "upstream = \"\"", UnknownName, "route[0].upstream"),
     // Impossible together
+    ("[upstream.app]", "tls.ca = \"a\"", Conflict, "upstream.app.tls.ca"),
+    ("[upstream.app]", "tls.server_name = \"a\"", Conflict, "upstream.app.tls.server_name"),
     ("[listen]", "https = \"127.0.0.1:0\"", Conflict, "listen.https"),
     ("[listen]", "redirect = true", Conflict, "listen.redirect"),
     ("[session]", "cookie = \"__Host-a\"\nsecure = false", Conflict, "session.cookie"),
@@ -521,7 +526,7 @@ error: upstream.app.server: no such key
 10 | server = ["http://127.0.0.1:5000"]
    | ^^^^^^
    |
-   = note: expected servers, trust, connect_timeout, response_timeout, body_timeout, websocket_timeout, keepalive, max_idle, jar or cookies
+   = note: expected servers, trust, connect_timeout, response_timeout, body_timeout, websocket_timeout, keepalive, max_idle, tls, jar or cookies
    = help: did you mean `servers`?
 
 gateway.toml: 5 mistakes"#;

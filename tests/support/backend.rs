@@ -4,13 +4,16 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rustls::ServerConfig;
+
 use super::PATIENCE;
+use super::authority::{Handshake, Secured};
 use super::wire::{Body, Fields, Framing, Head, Wire};
 
 /// A backend server on a port of its own.
@@ -18,6 +21,7 @@ pub struct Backend {
     server: String,
     exchanges: Receiver<Exchange>,
     connections: Arc<AtomicUsize>,
+    handshakes: Arc<Mutex<Vec<Handshake>>>,
 }
 
 impl Backend {
@@ -25,7 +29,14 @@ impl Backend {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let server = format!("http://{}", listener.local_addr().expect("a bound address"));
-        Self::accept(server, move || listener.accept().map(|(stream, _)| stream))
+        Self::accept(server, None, move || listener.accept().map(|(stream, _)| stream))
+    }
+
+    /// One on a free TCP port that speaks TLS, and is known as `localhost`.
+    pub fn secure(config: ServerConfig) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let server = format!("https://localhost:{}", listener.local_addr().expect("a bound address").port());
+        Self::accept(server, Some(Arc::new(config)), move || listener.accept().map(|(stream, _)| stream))
     }
 
     /// One on a Unix socket.
@@ -33,21 +44,31 @@ impl Backend {
         let listener = UnixListener::bind(path).expect("a fresh path");
         // Every call this makes on the stream is the socket's, whatever its family.
         let server = format!("unix:{}", path.display());
-        Self::accept(server, move || listener.accept().map(|(stream, _)| TcpStream::from(OwnedFd::from(stream))))
+        Self::accept(server, None, move || listener.accept().map(|(stream, _)| TcpStream::from(OwnedFd::from(stream))))
     }
 
-    fn accept(server: String, next: impl Fn() -> std::io::Result<TcpStream> + Send + 'static) -> Self {
+    fn accept(
+        server: String,
+        tls: Option<Arc<ServerConfig>>,
+        next: impl Fn() -> std::io::Result<TcpStream> + Send + 'static,
+    ) -> Self {
         let (sender, exchanges) = channel();
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
+        let handshakes = Arc::default();
+        let taken_down = Arc::clone(&handshakes);
         thread::spawn(move || {
             while let Ok(stream) = next() {
                 let number = count.fetch_add(1, Ordering::SeqCst);
-                let wire = Wire::new(stream.try_clone().expect("a descriptor to spare"), stream);
+                let socket = stream.try_clone().expect("a descriptor to spare");
+                let wire = match &tls {
+                    None => Wire::new(stream, socket),
+                    Some(tls) => Wire::new(Secured::new(stream, tls, &taken_down), socket),
+                };
                 Connection { wire, number, exchanges: sender.clone() }.listen();
             }
         });
-        Self { server, exchanges, connections }
+        Self { server, exchanges, connections, handshakes }
     }
 
     /// Its address as the configuration spells it.
@@ -71,6 +92,11 @@ impl Backend {
         if let Ok(exchange) = self.exchanges.try_recv() {
             panic!("the backend got a request that should not have reached it: {}", exchange.text());
         }
+    }
+
+    /// The TLS handshakes that came to a good end, in order.
+    pub fn handshakes(&self) -> Vec<Handshake> {
+        self.handshakes.lock().expect("no writer panics").clone()
     }
 
     /// How many connections were ever made to it.

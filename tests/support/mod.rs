@@ -11,6 +11,7 @@
 //! the network to it can be made to fail.
 #![allow(dead_code, unused_imports, unreachable_pub)] // Each test file is its own crate and uses its own part of this.
 
+pub mod authority;
 pub mod backend;
 pub mod browser;
 pub mod http2;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
+pub use authority::Authority;
 pub use backend::{Backend, Exchange, Reply, ok, status};
 pub use browser::{Answer, Browser, Pending, Request, SetCookie, Ticket, get, post, request};
 pub use http2::Http2;

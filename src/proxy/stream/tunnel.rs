@@ -57,7 +57,7 @@ impl Tunnel {
                 server.write_all(&early).await?;
                 client.write_all_buf(&mut early_answer).await?;
                 // TLS may have taken it and not sent it.
-                client.flush().await?;
+                tokio::try_join!(server.flush(), client.flush())?;
                 copy_bidirectional(&mut client, &mut server).await
             });
             tokio::select! {

@@ -1,22 +1,20 @@
 //! One connection to a server: bytes out, bytes in.
 
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::io;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::BytesMut;
-use socket2::TcpKeepalive;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::AsyncReadExt;
+use tokio_rustls::TlsConnector;
 
 use super::Server;
 use super::answer::{self, Head, Malformed, Place};
 use super::sending::{SendError, Sending};
+use super::stream::Stream;
 use super::timer::Timer;
 use crate::proxy::headers::{Asked, Names};
 
-const KEEPALIVE: Duration = Duration::from_mins(1);
 /// How much is read at once to begin with: the head of a usual answer, and a small body.
 const LEAST: usize = 8 * 1024;
 /// How much is read at once of a large body that keeps coming.
@@ -43,69 +41,9 @@ pub(super) struct Connection {
     pub(super) timer: Timer,
 }
 
-/// Bytes to and from a server.
-#[derive(Debug)]
-pub enum Stream {
-    /// Of `http://host:port`.
-    Tcp(TcpStream),
-    /// Of `unix:/path`.
-    Unix(UnixStream),
-}
-
-/// Hands a call on to whichever stream it is.
-macro_rules! either {
-    ($stream:ident.$call:ident($($argument:expr),*)) => {
-        match $stream.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).$call($($argument),*),
-            Stream::Unix(stream) => Pin::new(stream).$call($($argument),*),
-        }
-    };
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self.poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self.poll_write(cx, bytes))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.poll_shutdown(cx))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self.poll_write_vectored(cx, slices))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-}
-
 impl Connection {
-    pub(super) async fn open(server: &Server) -> io::Result<Self> {
-        let stream = match server {
-            Server::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                stream.set_nodelay(true)?;
-                // Finds the server that vanished without a word while an answer is still being sent to it.
-                socket2::SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
-                Stream::Tcp(stream)
-            }
-            Server::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
-        };
+    pub(super) async fn open(server: &Server, tls: Option<&TlsConnector>) -> io::Result<Self> {
+        let stream = Stream::open(server, tls).await?;
         let (input, sending, head, places) = Default::default();
         Ok(Self { stream, input, sending, head, places, room: LEAST, roomy: false, timer: Timer::new() })
     }
@@ -146,18 +84,9 @@ impl Connection {
         Ok(head.map(|head| self.head = head).is_some())
     }
 
-    /// Whether an idle connection can be used: it is open, and nothing came that nobody asked for. The system is only asked
-    /// where it has said that there is something to read.
-    pub(super) fn is_quiet(&self) -> bool {
-        if !self.input.is_empty() {
-            return false;
-        }
-        let mut byte = [0];
-        let read = match &self.stream {
-            Stream::Tcp(stream) => stream.try_read(&mut byte),
-            Stream::Unix(stream) => stream.try_read(&mut byte),
-        };
-        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    /// Whether an idle connection can be used: it is open, and nothing came that nobody asked for.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        self.input.is_empty() && self.stream.is_quiet()
     }
 
     /// The stream, which speaks another protocol from now on, and what has come of that already.

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -11,12 +12,13 @@ use tokio::task::coop::unconstrained;
 
 use super::connection::Connection;
 use super::sending::SendError;
-use super::{Error, Server};
+use super::{Error, Server, Shared};
 use crate::proxy::headers::{Asked, Names};
 
 #[derive(Debug)]
 pub(super) struct Pool {
     server: Server,
+    shared: Arc<Shared>,
     names: Rc<Names>,
     idle: RefCell<Vec<Idle>>,
     max_idle: usize,
@@ -31,8 +33,8 @@ struct Idle {
 }
 
 impl Pool {
-    pub(super) fn new(server: Server, max_idle: usize, names: Rc<Names>) -> Self {
-        Self { server, names, idle: RefCell::default(), max_idle, age: Cell::new(0) }
+    pub(super) fn new(server: Server, shared: Arc<Shared>, max_idle: usize, names: Rc<Names>) -> Self {
+        Self { server, shared, names, idle: RefCell::default(), max_idle, age: Cell::new(0) }
     }
 
     pub(super) fn names(&self) -> &Names {
@@ -42,7 +44,7 @@ impl Pool {
     /// The connection used last, for it is the least likely to be closed on us.
     pub(super) fn idle(pool: &Rc<Self>) -> Option<Lease> {
         loop {
-            let Idle { connection, .. } = pool.idle.borrow_mut().pop()?;
+            let Idle { mut connection, .. } = pool.idle.borrow_mut().pop()?;
             if connection.is_quiet() {
                 return Some(Lease { connection, reused: true, pool: Rc::clone(pool) });
             }
@@ -51,7 +53,8 @@ impl Pool {
 
     pub(super) async fn connect(pool: &Rc<Self>, timeout: Duration) -> Result<Lease, Error> {
         let server = &pool.server;
-        let connection = match tokio::time::timeout(timeout, Connection::open(server)).await {
+        let opening = Connection::open(server, pool.shared.tls.as_ref());
+        let connection = match tokio::time::timeout(timeout, opening).await {
             Ok(Ok(connection)) => Box::new(connection),
             Ok(Err(source)) => return Err(Error::Connect { server: server.to_string(), source }),
             Err(_) => return Err(Error::ConnectTimeout { server: server.to_string(), timeout }),
@@ -65,7 +68,7 @@ impl Pool {
         let now = self.age.get().saturating_add(millis(by));
         self.age.set(now);
         let oldest = now.saturating_sub(millis(limit));
-        self.idle.borrow_mut().retain(|idle| idle.since >= oldest && idle.connection.is_quiet());
+        self.idle.borrow_mut().retain_mut(|idle| idle.since >= oldest && idle.connection.is_quiet());
     }
 }
 

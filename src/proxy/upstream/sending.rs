@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use tokio::io::AsyncWrite;
 
-use super::connection::Stream;
+use super::stream::Stream;
 use crate::proxy::body::{self, RequestBody};
 use crate::proxy::headers::{Length, push_line};
 
@@ -27,6 +27,8 @@ pub(super) struct Sending {
     /// A number that grows while it is being sent.
     pieces: u64,
     begun: bool,
+    /// Whether some of it may have got no further than the stream.
+    unflushed: bool,
 }
 
 /// How the body is framed for the server.
@@ -58,7 +60,7 @@ impl Sending {
             Length::Unknown => Framing::Chunked,
         };
         let (data, behind): (_, &[u8]) = (Bytes::new(), b"");
-        Self { before: head, written: 0, data, behind, body, framing, pieces: 0, begun: false }
+        Self { before: head, written: 0, data, behind, body, framing, pieces: 0, begun: false, unflushed: false }
     }
 
     /// Whether not a byte of it has been written.
@@ -73,12 +75,12 @@ impl Sending {
 
     /// Whether all of it is written.
     pub(super) fn is_whole(&self) -> bool {
-        self.framing == Framing::Ended && !self.has_bytes()
+        self.framing == Framing::Ended && !self.has_bytes() && !self.unflushed
     }
 
     /// Whether the client has to send more before anything more can be written.
     pub(super) fn waits_for_the_client(&self) -> bool {
-        self.framing != Framing::Ended && !self.has_bytes()
+        self.framing != Framing::Ended && !self.has_bytes() && !self.unflushed
     }
 
     pub(super) fn pieces(&self) -> u64 {
@@ -89,6 +91,7 @@ impl Sending {
     pub(super) fn rewind(&mut self) {
         self.written = 0;
         self.begun = false;
+        self.unflushed = false;
     }
 
     /// Writes as much as the client has sent and the server takes.
@@ -103,6 +106,10 @@ impl Sending {
             while self.has_bytes() {
                 ready!(self.poll_write(cx, to)).map_err(SendError::Server)?;
             }
+            if self.unflushed {
+                ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(SendError::Server)?;
+                self.unflushed = false;
+            }
             if self.framing == Framing::Ended {
                 return Poll::Ready(Ok(()));
             }
@@ -115,6 +122,11 @@ impl Sending {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<()>> {
+        if to.holds_writes() {
+            // Even where this fails, a part of it may have gone out before.
+            self.begun = true;
+            self.unflushed = true;
+        }
         let before = &self.before[self.written..];
         // One slice alone, as of nearly every request, is cheaper for the kernel to take.
         let mut wrote = if self.data.is_empty() && self.behind.is_empty() {
