@@ -13,6 +13,7 @@ pub use mistake::{Kind, Mistake, Mistakes};
 mod cookies;
 mod doubt;
 mod file;
+mod health;
 mod host;
 mod jar;
 #[cfg(test)]

@@ -20,6 +20,16 @@ impl Deadline {
         Self(now().saturating_add(span).saturating_add(TICK))
     }
 
+    /// As a number that threads can share; 0 is [`Deadline::PAST`].
+    pub(crate) fn millis(self) -> u64 {
+        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What was such a number.
+    pub(crate) fn of_millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
     /// How long it is until then; nothing once it has passed.
     pub(crate) fn left(self) -> Duration {
         self.0.saturating_sub(now())

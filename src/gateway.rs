@@ -2,6 +2,7 @@
 
 mod files;
 mod keeper;
+mod prober;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};
@@ -24,6 +25,7 @@ use crate::store::{self, Memory, Redis, Store};
 use crate::telemetry::AccessWriter;
 pub use files::Files;
 use keeper::Keeper;
+use prober::Prober;
 use worker::{Sockets, Worker};
 
 /// How often expired entries are dropped from memory.
@@ -50,6 +52,7 @@ pub struct Gateway {
     admin_thread: Option<JoinHandle<()>>,
     sweeper: Option<(Sender<()>, JoinHandle<()>)>,
     keeper: Option<Keeper>,
+    prober: Option<Prober>,
     access: Option<AccessWriter>,
 }
 
@@ -86,7 +89,8 @@ impl Gateway {
         let stop = Stop::new();
         let limits = Limits::new(&config.listen);
         let acceptor = files.tls.map(TlsAcceptor::from);
-        let upstreams: Arc<[_]> = files.upstream_tls.into_iter().map(shared).collect();
+        let upstreams: Arc<[_]> = config.proxy.upstreams.iter().zip(files.upstream_tls).map(shared).collect();
+        let prober = Prober::start(&config.proxy, &upstreams)?;
         let sessions_of = |counters: &Arc<sessions::Counters>| {
             Sessions::new(store.for_worker(), Arc::clone(&ring), Arc::clone(&settings), Arc::clone(counters))
         };
@@ -125,7 +129,7 @@ impl Gateway {
                     Arc::clone(&api_counters),
                     store.clone(),
                     Arc::clone(&ring),
-                    &config.proxy,
+                    (&config.proxy, Arc::clone(&upstreams)),
                     lost_lines,
                 );
                 let admin = Admin {
@@ -157,6 +161,7 @@ impl Gateway {
             admin_thread,
             sweeper,
             keeper,
+            prober,
             access,
         })
     }
@@ -168,6 +173,9 @@ impl Gateway {
         self.stop.ask();
         for worker in self.workers {
             let _ = worker.join();
+        }
+        if let Some(prober) = self.prober {
+            prober.stop();
         }
         self.admin_stop.ask();
         if let Some(admin) = self.admin_thread {
@@ -187,8 +195,8 @@ impl Gateway {
 }
 
 /// What workers share of an upstream.
-fn shared(tls: Option<Arc<rustls::ClientConfig>>) -> Arc<upstream::Shared> {
-    Arc::new(upstream::Shared::new(tls.map(TlsConnector::from)))
+fn shared((settings, tls): (&upstream::Settings, Option<Arc<rustls::ClientConfig>>)) -> Arc<upstream::Shared> {
+    Arc::new(upstream::Shared::new(settings, tls.map(TlsConnector::from)))
 }
 
 /// One address' sockets, one for each worker.

@@ -364,10 +364,10 @@ fn respond(answer: upstream::Answer, end: Option<SessionEnd>, exchange: Exchange
 /// The head of an answer that switches to WebSocket, and, in place of a body, the connection that speaks it.
 fn switch(answer: upstream::Answer, end: Option<SessionEnd>, exchange: Exchange) -> Response<ResponseBody> {
     let timeout = answer.websocket_timeout();
-    let (mut headers, server, early) = answer.into_switched();
+    let (mut headers, server) = answer.into_switched();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    let mut response = Response::new(ResponseBody::switched(Tunnel::new(server, early, timeout, end, exchange)));
+    let mut response = Response::new(ResponseBody::switched(Tunnel::new(server, timeout, end, exchange)));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *response.headers_mut() = headers;
     response

@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use crate::metrics::{BUCKETS, Connections, Counter};
 use crate::proxy::access::RouteCounters;
 use crate::proxy::cookies::jar::Observed;
+use crate::proxy::upstream;
 use crate::session::KeyRing;
 use crate::store::{Store, file};
 use crate::{proxy, sessions};
@@ -34,13 +35,14 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// Over these workers. `admin` are the counters of the API's own sessions handle.
+    /// Over these workers. `admin` are the counters of the API's own sessions handle; with the settings comes what workers
+    /// share of each upstream.
     pub fn new(
         workers: Vec<Worker>,
         admin: Arc<sessions::Counters>,
         store: Store,
         ring: Arc<KeyRing>,
-        settings: &proxy::Settings,
+        (settings, shared): (&proxy::Settings, Arc<[Arc<upstream::Shared>]>),
         lost_lines: Arc<AtomicU64>,
     ) -> Self {
         let routes = settings.routes.iter().map(proxy::route::Settings::label).chain(["none".to_owned()]).collect();
@@ -48,7 +50,7 @@ impl Exposition {
         let mut registry = Registry::with_prefix("session_gateway");
         let jars = settings.upstreams.iter().filter_map(|of| Some((of.name.clone(), of.jar.as_ref()?)));
         let observed = jars.map(|(upstream, jar)| (upstream, jar.observed.clone())).collect();
-        let sum = Sum { workers, admin, store, ring, routes, upstreams, observed, lost_lines };
+        let sum = Sum { workers, admin, store, ring, routes, upstreams, shared, observed, lost_lines };
         registry.register_collector(Box::new(sum));
         Self { registry }
     }
@@ -71,6 +73,8 @@ struct Sum {
     ring: Arc<KeyRing>,
     routes: Vec<String>,
     upstreams: Vec<String>,
+    /// By upstream.
+    shared: Arc<[Arc<upstream::Shared>]>,
     observed: Vec<(String, Observed)>,
     lost_lines: Arc<AtomicU64>,
 }
@@ -140,6 +144,14 @@ impl Sum {
             for (index, upstream) in self.upstreams.iter().enumerate() {
                 let sum = self.workers.iter().map(|worker| field(&worker.proxy.upstreams[index]).get()).sum();
                 sample(&mut family, &[("upstream", upstream.as_str())], sum)?;
+            }
+        }
+        let help = "Whether requests go to a server: not while it fails its health checks, or has failed too often";
+        let mut family = encoder.encode_descriptor("upstream_server_up", help, None, MetricType::Gauge)?;
+        for (upstream, shared) in self.upstreams.iter().zip(&*self.shared) {
+            for (server, up) in shared.servers() {
+                let labels: &[(&str, &str)] = &[("upstream", upstream.as_str()), ("server", server)];
+                family.encode_family(&labels)?.encode_gauge(&u64::from(up))?;
             }
         }
         let outcomes: [(&str, Field); 6] = [

@@ -108,6 +108,13 @@ fn keys_without_a_default_are_shown_with_good_values() {
     assert!(memory.admin.is_some_and(|admin| admin.token.is_some_and(|token| token.0 == "hush")));
     assert_eq!(memory.proxy.cookie.domain.as_deref(), Some("example.com"));
     assert_eq!(memory.proxy.routes[0].host.as_deref(), Some("app.example.com"));
+    // Health checks have defaults where there is a path.
+    let is_of_health = |line: &str| line.contains("no default without a path");
+    let bare =
+        about_memory().lines().filter(|line| !is_of_health(line)).fold(String::new(), |all, line| all + line + "\n");
+    assert!(bare.lines().count() + 4 == about_memory().lines().count());
+    assert_eq!(config(&bare).proxy.upstreams[0].health, memory.proxy.upstreams[0].health);
+    assert!(memory.proxy.upstreams[0].health.is_some());
     let tls = memory.proxy.upstreams[0].tls.as_ref().expect("its servers speak TLS");
     assert!(tls.ca.is_some() && tls.identity.is_some());
     let Settings::Redis(redis) = config(&about_redis().replace("redis://", "rediss://")).store else {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::proxy::route::{self, OnStoreFailure};
-use crate::proxy::upstream::{self, Trust};
+use crate::proxy::upstream::{self, Balance, MOST_SERVERS, Tolerance, Trust};
 
 use super::cookies::{self, Prefixed};
+use super::health::health;
 use super::host;
 use super::jar;
 use super::mistake::{Fault, Kind, Place};
@@ -37,8 +38,13 @@ fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<(upstream::S
     let servers = section.required(
         "servers",
         "a list of servers: [\"http://127.0.0.1:5000\"]",
-        list(1..=256, text(SERVER, server)),
+        list(1..=MOST_SERVERS, text(SERVER, server)),
     );
+    let words = [("round-robin", Balance::RoundRobin), ("least-connections", Balance::LeastConnections)];
+    let balance = section.or("balance", Balance::RoundRobin, choice(&words));
+    let max_connections = section.optional("max_connections", number(1..=1_000_000));
+    let max_fails = section.or("max_fails", 1, number(0..=1000));
+    let fail_timeout = section.or("fail_timeout", Duration::from_secs(10), duration(MILLISECOND..=HOUR));
     let words = [("none", Trust::None), ("read", Trust::Read), ("write", Trust::Write), ("full", Trust::Full)];
     let trust = section.or("trust", Trust::Full, choice(&words));
     let connect_timeout = section.or("connect_timeout", Duration::from_secs(5), duration(MILLISECOND..=HOUR));
@@ -48,6 +54,7 @@ fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<(upstream::S
     let keepalive = section.or("keepalive", Duration::from_mins(1), duration(MILLISECOND..=DAY));
     let max_idle = section.or("max_idle", 64, number(0..=65_536));
     let tls = section.section("tls", |section| tls(section, &servers));
+    let health = section.section("health", health);
     let jar = section.section("jar", jar::read);
     let mut prefixed = Vec::new();
     let cookies = section.named("cookies", |name, section| cookies::rule(name, section, &mut prefixed));
@@ -55,6 +62,10 @@ fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<(upstream::S
     let settings = upstream::Settings {
         name: name?,
         servers: tls.verified(servers),
+        balance: balance?.value,
+        max_connections: max_connections?.value,
+        tolerance: Tolerance { max_fails: max_fails?.value, fail_timeout: fail_timeout?.value },
+        health: health?,
         tls: tls.settings,
         trust: trust?.value,
         jar: jar?,

@@ -89,6 +89,7 @@ impl Error {
                 upstream::Error::ConnectTimeout { .. } | upstream::Error::ResponseTimeout(_) => {
                     StatusCode::GATEWAY_TIMEOUT
                 }
+                upstream::Error::Unhealthy | upstream::Error::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
                 upstream::Error::RequestBody(body::Error::Stalled(_)) => StatusCode::REQUEST_TIMEOUT,
                 upstream::Error::RequestBody(_) => StatusCode::BAD_REQUEST,
             },

@@ -3,14 +3,17 @@
 //! Each worker has its own pool, so that a connection never changes cores and taking one needs no lock.
 
 mod answer;
+mod balance;
 mod connection;
 #[cfg(test)]
 mod differential;
+pub mod health;
 mod incoming;
 mod pool;
 mod sending;
 mod server;
 mod shared;
+mod standing;
 mod stream;
 mod timer;
 
@@ -27,11 +30,13 @@ use super::cookies::{jar, rules::Rules};
 use super::headers::{Asked, Names, is_idempotent};
 use crate::metrics::Counter;
 pub use answer::Malformed;
+pub use balance::{Balance, MOST_SERVERS};
 pub use incoming::{BodyError, Incoming};
 use pool::{Failed, Lease, Pool};
 use sending::Sending;
 pub use server::{Identity, Server, Tls};
-pub use shared::Shared;
+pub use shared::{Place, Shared};
+pub use standing::Tolerance;
 pub use stream::Stream;
 
 /// A named group of backend servers.
@@ -39,8 +44,16 @@ pub use stream::Stream;
 pub struct Settings {
     /// Its name in the configuration, in logs and in metrics.
     pub name: String,
-    /// Its servers, at least one; requests go to them in turn.
+    /// Its servers, at least one and at most [`MOST_SERVERS`].
     pub servers: Vec<Server>,
+    /// How requests are spread over them.
+    pub balance: Balance,
+    /// How many requests each of them may have at once, over all workers.
+    pub max_connections: Option<usize>,
+    /// How often one may fail before it is passed over.
+    pub tolerance: Tolerance,
+    /// How they are asked whether they are well, if they are.
+    pub health: Option<health::Settings>,
     /// How TLS is spoken to those that do; there where one does.
     pub tls: Option<Tls>,
     /// Which session headers it is given and which of its own are honoured.
@@ -49,7 +62,8 @@ pub struct Settings {
     pub jar: Option<jar::Settings>,
     /// What is changed about its other cookies.
     pub cookies: Rules,
-    /// How long a connection may take to be made, with its TLS handshake.
+    /// How long a connection may take to be made, with its TLS handshake; and how long a request waits for a server that
+    /// may have one more.
     pub connect_timeout: Duration,
     /// How long the response head may take, from the moment the request is sent.
     pub response_timeout: Duration,
@@ -94,6 +108,15 @@ pub enum Error {
         server: String,
         /// How long it had.
         timeout: Duration,
+    },
+    /// No server passes its health checks.
+    #[error("no server passes its health checks")]
+    Unhealthy,
+    /// Every server has as many requests as it may have.
+    #[error("every server has all the requests that it may have (max_connections); waited for {} ms", waited.as_millis())]
+    Busy {
+        /// How long this one waited; nothing where too many wait already.
+        waited: Duration,
     },
     /// No response head came in time.
     #[error("no response within {} ms", .0.as_millis())]
@@ -146,12 +169,23 @@ impl Answer {
         self.websocket_timeout
     }
 
-    /// Its headers, and the connection, which has switched to another protocol, with what has come of that already.
-    pub fn into_switched(mut self) -> (HeaderMap, Stream, BytesMut) {
+    /// Its headers, and the connection, which has switched to another protocol.
+    pub fn into_switched(mut self) -> (HeaderMap, Switched) {
         let headers = std::mem::take(self.headers());
         let (stream, early) = self.lease.connection.into_stream();
-        (headers, stream, early)
+        (headers, Switched { stream, early, place: self.lease.place })
     }
+}
+
+/// A connection that has switched to another protocol.
+#[derive(Debug)]
+pub struct Switched {
+    /// Its bytes.
+    pub stream: Stream,
+    /// What has come of that protocol already.
+    pub early: BytesMut,
+    /// Which it keeps among the requests that its server may have, for as long as it lasts.
+    pub place: Option<Place>,
 }
 
 /// What one worker counts of an upstream.
@@ -171,6 +205,7 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Upstream {
     settings: Rc<Settings>,
+    shared: Arc<Shared>,
     pools: Box<[Rc<Pool>]>,
     turn: Cell<usize>,
     counters: Arc<Counters>,
@@ -180,11 +215,9 @@ impl Upstream {
     /// Without any connection yet.
     pub fn new(settings: &Settings, shared: &Arc<Shared>, names: &Rc<Names>, counters: Arc<Counters>) -> Self {
         let settings = Rc::new(settings.clone());
-        let pool = |server: &Server| {
-            Rc::new(Pool::new(server.clone(), Arc::clone(shared), settings.max_idle, Rc::clone(names)))
-        };
-        let pools = settings.servers.iter().map(pool).collect();
-        Self { settings, pools, turn: Cell::new(0), counters }
+        let pool = |index| Rc::new(Pool::new(&settings, index, Arc::clone(shared), Rc::clone(names)));
+        let pools = (0..settings.servers.len()).map(pool).collect();
+        Self { settings, shared: Arc::clone(shared), pools, turn: Cell::new(0), counters }
     }
 
     /// Its name in the configuration.
@@ -235,11 +268,15 @@ impl Upstream {
         loop {
             let answered = lease.exchange(asked, self.settings.response_timeout).await;
             let Err(Failed { error, unanswered }) = answered else {
+                self.shared.standings[lease.pool.index].answered();
                 let Settings { body_timeout, websocket_timeout, .. } = *self.settings;
                 return Ok(Answer { lease, body_timeout, websocket_timeout });
             };
             let mut sending = std::mem::take(&mut lease.connection.sending);
             let again = lease.reused && unanswered;
+            if matches!(error, Error::ResponseTimeout(_)) {
+                self.failed(lease.pool.index);
+            }
             if again && sending.is_unwritten() {
                 // Each turn uses up an idle connection, or ends with a fresh one.
             } else if again && fresh == Fresh::No && sending.is_bodiless() && is_idempotent(method) {
@@ -252,41 +289,11 @@ impl Upstream {
                 return Err(error);
             }
             sending.rewind();
+            // Its place may be the one that is waited for.
+            drop(lease);
             lease = Box::pin(self.lease(fresh)).await?;
             lease.connection.sending = sending;
         }
-    }
-
-    /// A connection to the server whose turn it is, or to the next that can be connected to.
-    async fn lease(&self, fresh: Fresh) -> Result<Lease, Error> {
-        let leased = self.try_lease(fresh).await;
-        if leased.is_err() {
-            self.counters.failures.increment();
-        }
-        leased
-    }
-
-    async fn try_lease(&self, fresh: Fresh) -> Result<Lease, Error> {
-        let first = self.turn.get();
-        self.turn.set((first + 1) % self.pools.len());
-        let mut failure = None;
-        for offset in 0..self.pools.len() {
-            let pool = &self.pools[(first + offset) % self.pools.len()];
-            if fresh == Fresh::No
-                && let Some(lease) = Pool::idle(pool)
-            {
-                self.counters.reused.increment();
-                return Ok(lease);
-            }
-            match Box::pin(Pool::connect(pool, self.settings.connect_timeout)).await {
-                Ok(lease) => {
-                    self.counters.connects.increment();
-                    return Ok(lease);
-                }
-                Err(error) => failure = Some(error),
-            }
-        }
-        Err(failure.expect("an upstream has at least one server"))
     }
 
     /// Closes connections that nobody has used for so long. Called now and then, so that no request reads a clock.

@@ -179,6 +179,26 @@ cookie = "a b"
 }
 
 #[test]
+fn mistakes_about_upstreams_are_told_at_once() {
+    let lines = "servers = [\"https://a\", \"https://b/c\"]\nbalance = \"random\"\nmax_connections = 0\n\
+                 fail_timeout = 10\n[upstream.app.tls]\nserver_name = \"a b\"\ninsecure = true\n\
+                 [upstream.app.health]\npath = \"healthz\"\nrise = 0\n";
+    let found = mistakes(&format!("{LEAST}[upstream.other]\n{}", lines.replace("upstream.app", "upstream.other")));
+    let first = LEAST.lines().count() + 2;
+    let expected = [
+        (Malformed, "upstream.other.servers[1]", 0),
+        (NotAChoice, "upstream.other.balance", 1),
+        (OutOfRange, "upstream.other.max_connections", 2),
+        (WrongUnit, "upstream.other.fail_timeout", 3),
+        (Malformed, "upstream.other.tls.server_name", 5),
+        (UnknownKey, "upstream.other.tls.insecure", 6),
+        (Malformed, "upstream.other.health.path", 8),
+        (OutOfRange, "upstream.other.health.rise", 9),
+    ];
+    assert_eq!(summary(&found), expected.map(|(kind, key, line)| (kind, key, Some(first + line))), "{found}");
+}
+
+#[test]
 fn unreadable_text_is_not_blamed_on_what_it_hides() {
     // The keys are there, in a section whose header is broken: that they are missing would be a lie.
     let found = mistakes(&LEAST.replace("[session]", "[session"));
@@ -392,6 +412,15 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[[route]]", "upstream = \"ap\"", UnknownName, "route[0].upstream"),
     ("[[route]]", "upstream = \"\"", UnknownName, "route[0].upstream"),
     // Impossible together
+    ("[upstream.app]", "health.interval = \"5s\"", Conflict, "upstream.app.health.interval"),
+    ("[upstream.app]", "health.path = \"healthz\"", Malformed, "upstream.app.health.path"),
+    ("[upstream.app]", "health.path = \"/a b\"", Malformed, "upstream.app.health.path"),
+    ("[upstream.app]", "health = { fall = 0, path = \"/\" }", OutOfRange, "upstream.app.health.fall"),
+    ("[upstream.app]", "health = { interval = \"0s\", path = \"/\" }", OutOfRange, "upstream.app.health.interval"),
+    ("[upstream.app]", "balance = \"random\"", NotAChoice, "upstream.app.balance"),
+    ("[upstream.app]", "max_connections = 0", OutOfRange, "upstream.app.max_connections"),
+    ("[upstream.app]", "max_fails = -1", OutOfRange, "upstream.app.max_fails"),
+    ("[upstream.app]", "fail_timeout = 10", WrongUnit, "upstream.app.fail_timeout"),
     ("[upstream.app]", "tls.ca = \"a\"", Conflict, "upstream.app.tls.ca"),
     ("[upstream.app]", "tls.server_name = \"a\"", Conflict, "upstream.app.tls.server_name"),
     ("[listen]", "https = \"127.0.0.1:0\"", Conflict, "listen.https"),
@@ -526,7 +555,7 @@ error: upstream.app.server: no such key
 10 | server = ["http://127.0.0.1:5000"]
    | ^^^^^^
    |
-   = note: expected servers, trust, connect_timeout, response_timeout, body_timeout, websocket_timeout, keepalive, max_idle, tls, jar or cookies
+   = note: expected servers, balance, max_connections, max_fails, fail_timeout, trust, connect_timeout, response_timeout, body_timeout, websocket_timeout, keepalive, max_idle, tls, health, jar or cookies
    = help: did you mean `servers`?
 
 gateway.toml: 5 mistakes"#;

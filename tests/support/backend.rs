@@ -27,7 +27,11 @@ pub struct Backend {
 impl Backend {
     /// One on a free TCP port.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::on(TcpListener::bind("127.0.0.1:0").expect("a free port"))
+    }
+
+    /// One on this socket.
+    pub fn on(listener: TcpListener) -> Self {
         let server = format!("http://{}", listener.local_addr().expect("a bound address"));
         Self::accept(server, None, move || listener.accept().map(|(stream, _)| stream))
     }

@@ -7,14 +7,14 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, copy_bidirectional, sink};
 use tokio::time::sleep;
 
 use super::frames::{self, Frames};
 use super::open::SessionEnd;
 use crate::proxy::access::Exchange;
-use crate::proxy::upstream::Stream;
+use crate::proxy::upstream::Switched;
 
 /// RFC 6455 section 7.4.1: what was agreed on does not hold any more.
 const POLICY_VIOLATION: u16 = 1008;
@@ -24,9 +24,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A connection to a server that speaks WebSocket from now on, and lacks the client's for it.
 #[derive(Debug)]
 pub struct Tunnel {
-    server: Stream,
-    /// What has come from the server behind its head.
-    early: BytesMut,
+    server: Switched,
     /// How long nothing may move.
     timeout: Duration,
     /// Comes when the session has ended that it was opened in, if it was opened in one.
@@ -35,21 +33,16 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// With what came behind the server's head, and the exchange that led to it, which lasts as long.
-    pub fn new(
-        server: Stream,
-        early: BytesMut,
-        timeout: Duration,
-        session_end: Option<SessionEnd>,
-        exchange: Exchange,
-    ) -> Self {
-        Self { server, early, timeout, session_end, exchange }
+    /// With the exchange that led to it, which lasts as long.
+    pub fn new(server: Switched, timeout: Duration, session_end: Option<SessionEnd>, exchange: Exchange) -> Self {
+        Self { server, timeout, session_end, exchange }
     }
 
     /// Carries bytes between the client, of which `early` has come already, and the server, until both have said all, one
     /// is gone, nothing has moved for too long, or the session has ended. Then both connections are closed.
     pub async fn carry<S: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, client: S, early: Bytes) {
-        let Self { mut server, early: mut early_answer, timeout, session_end, exchange } = *self;
+        let Self { server, timeout, session_end, exchange } = *self;
+        let Switched { stream: mut server, early: mut early_answer, place: _place } = server;
         let traffic = Traffic::of(exchange);
         let mut client = Watched { stream: client, traffic: &traffic };
         let broken = {

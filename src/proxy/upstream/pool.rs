@@ -12,12 +12,14 @@ use tokio::task::coop::unconstrained;
 
 use super::connection::Connection;
 use super::sending::SendError;
-use super::{Error, Server, Shared};
+use super::{Error, Place, Server, Settings, Shared};
 use crate::proxy::headers::{Asked, Names};
 
 #[derive(Debug)]
 pub(super) struct Pool {
     server: Server,
+    /// Which of the upstream's it is.
+    pub(super) index: usize,
     shared: Arc<Shared>,
     names: Rc<Names>,
     idle: RefCell<Vec<Idle>>,
@@ -33,8 +35,9 @@ struct Idle {
 }
 
 impl Pool {
-    pub(super) fn new(server: Server, shared: Arc<Shared>, max_idle: usize, names: Rc<Names>) -> Self {
-        Self { server, shared, names, idle: RefCell::default(), max_idle, age: Cell::new(0) }
+    pub(super) fn new(settings: &Settings, index: usize, shared: Arc<Shared>, names: Rc<Names>) -> Self {
+        let (server, max_idle) = (settings.servers[index].clone(), settings.max_idle);
+        Self { server, index, shared, names, idle: RefCell::default(), max_idle, age: Cell::new(0) }
     }
 
     pub(super) fn names(&self) -> &Names {
@@ -46,7 +49,7 @@ impl Pool {
         loop {
             let Idle { mut connection, .. } = pool.idle.borrow_mut().pop()?;
             if connection.is_quiet() {
-                return Some(Lease { connection, reused: true, pool: Rc::clone(pool) });
+                return Some(Lease { connection, reused: true, pool: Rc::clone(pool), place: None });
             }
         }
     }
@@ -59,7 +62,7 @@ impl Pool {
             Ok(Err(source)) => return Err(Error::Connect { server: server.to_string(), source }),
             Err(_) => return Err(Error::ConnectTimeout { server: server.to_string(), timeout }),
         };
-        Ok(Lease { connection, reused: false, pool: Rc::clone(pool) })
+        Ok(Lease { connection, reused: false, pool: Rc::clone(pool), place: None })
     }
 
     /// Closes what has been idle for too long, and what the server has closed.
@@ -80,6 +83,8 @@ pub(super) struct Lease {
     pub(super) pool: Rc<Pool>,
     /// Whether the connection had been used before.
     pub(super) reused: bool,
+    /// Among the exchanges that its server may have, where they are counted.
+    pub(super) place: Option<Place>,
 }
 
 /// An exchange that failed.

@@ -45,6 +45,14 @@ pub struct Identity {
     pub private_key: PathBuf,
 }
 
+impl Server {
+    /// What a `Host` says of it.
+    pub(super) fn authority(&self) -> String {
+        let shown = self.to_string();
+        shown.split_once("://").map_or_else(|| "localhost".to_owned(), |(_, authority)| authority.to_owned())
+    }
+}
+
 impl std::fmt::Display for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (scheme, host, port) = match self {
