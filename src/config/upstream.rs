@@ -48,6 +48,7 @@ fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<(upstream::S
     let words = [("none", Trust::None), ("read", Trust::Read), ("write", Trust::Write), ("full", Trust::Full)];
     let trust = section.or("trust", Trust::Full, choice(&words));
     let connect_timeout = section.or("connect_timeout", Duration::from_secs(5), duration(MILLISECOND..=HOUR));
+    let resolve_every = section.or("resolve_every", Duration::from_secs(30), duration(Duration::from_secs(1)..=DAY));
     let response_timeout = section.or("response_timeout", Duration::from_mins(1), duration(MILLISECOND..=DAY));
     let body_timeout = section.or("body_timeout", Duration::from_mins(1), duration(MILLISECOND..=DAY));
     let websocket_timeout = section.or("websocket_timeout", Duration::from_hours(1), duration(MILLISECOND..=DAY));
@@ -71,6 +72,7 @@ fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<(upstream::S
         jar: jar?,
         cookies: cookies::rules(cookies?)?,
         connect_timeout: connect_timeout?.value,
+        resolve_every: resolve_every?.value,
         response_timeout: response_timeout?.value,
         body_timeout: body_timeout?.value,
         websocket_timeout: websocket_timeout?.value,

@@ -2,6 +2,7 @@
 //!
 //! Each worker has its own pool, so that a connection never changes cores and taking one needs no lock.
 
+mod addresses;
 mod answer;
 mod balance;
 mod connection;
@@ -65,6 +66,8 @@ pub struct Settings {
     /// How long a connection may take to be made, with its TLS handshake; and how long a request waits for a server that
     /// may have one more.
     pub connect_timeout: Duration,
+    /// How long it is until the names of servers are looked up again.
+    pub resolve_every: Duration,
     /// How long the response head may take, from the moment the request is sent.
     pub response_timeout: Duration,
     /// How long either body may stand still.
@@ -299,7 +302,7 @@ impl Upstream {
     /// Closes connections that nobody has used for so long. Called now and then, so that no request reads a clock.
     pub fn tick(&self, since_last: Duration) {
         for pool in &self.pools {
-            pool.age(since_last, self.settings.keepalive);
+            Pool::age(pool, since_last, self.settings.keepalive);
         }
     }
 }

@@ -420,6 +420,7 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[upstream.app]", "balance = \"random\"", NotAChoice, "upstream.app.balance"),
     ("[upstream.app]", "max_connections = 0", OutOfRange, "upstream.app.max_connections"),
     ("[upstream.app]", "max_fails = -1", OutOfRange, "upstream.app.max_fails"),
+    ("[upstream.app]", "resolve_every = \"100ms\"", OutOfRange, "upstream.app.resolve_every"),
     ("[upstream.app]", "fail_timeout = 10", WrongUnit, "upstream.app.fail_timeout"),
     ("[upstream.app]", "tls.ca = \"a\"", Conflict, "upstream.app.tls.ca"),
     ("[upstream.app]", "tls.server_name = \"a\"", Conflict, "upstream.app.tls.server_name"),
@@ -555,7 +556,7 @@ error: upstream.app.server: no such key
 10 | server = ["http://127.0.0.1:5000"]
    | ^^^^^^
    |
-   = note: expected servers, balance, max_connections, max_fails, fail_timeout, trust, connect_timeout, response_timeout, body_timeout, websocket_timeout, keepalive, max_idle, tls, health, jar or cookies
+   = note: expected servers, balance, max_connections, max_fails, fail_timeout, trust, connect_timeout, resolve_every, response_timeout, body_timeout, websocket_timeout, keepalive, max_idle, tls, health, jar or cookies
    = help: did you mean `servers`?
 
 gateway.toml: 5 mistakes"#;

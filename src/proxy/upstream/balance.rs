@@ -70,15 +70,17 @@ impl Upstream {
             tried.add(index);
             let pool = &self.pools[index];
             if fresh == Fresh::No
-                && let Some(lease) = Pool::idle(pool)
+                && let Some(mut lease) = Pool::idle(pool)
             {
                 self.counters.reused.increment();
-                return Ok(Lease { place, ..lease });
+                lease.place = place;
+                return Ok(lease);
             }
             match Box::pin(Pool::connect(pool, self.settings.connect_timeout)).await {
-                Ok(lease) => {
+                Ok(mut lease) => {
                     self.counters.connects.increment();
-                    return Ok(Lease { place, ..lease });
+                    lease.place = place;
+                    return Ok(lease);
                 }
                 Err(error) => {
                     self.failed(index);

@@ -1,14 +1,13 @@
 //! One connection to a server: bytes out, bytes in.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
-use tokio_rustls::TlsConnector;
 
-use super::Server;
 use super::answer::{self, Head, Malformed, Place};
 use super::sending::{SendError, Sending};
 use super::stream::Stream;
@@ -42,10 +41,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn open(server: &Server, tls: Option<&TlsConnector>) -> io::Result<Self> {
-        let stream = Stream::open(server, tls).await?;
+    pub(super) fn new(stream: Stream) -> Self {
         let (input, sending, head, places) = Default::default();
-        Ok(Self { stream, input, sending, head, places, room: LEAST, roomy: false, timer: Timer::new() })
+        Self { stream, input, sending, head, places, room: LEAST, roomy: false, timer: Timer::new() }
+    }
+
+    /// Which address is at the other end, where it has one.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.stream.peer()
     }
 
     /// Reads more, behind what is there; zero bytes mean that the server has said all.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,11 +10,19 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::task::coop::unconstrained;
+use tokio::time::Instant;
 
+use super::addresses::{Addresses, Resolver};
 use super::connection::Connection;
 use super::sending::SendError;
-use super::{Error, Place, Server, Settings, Shared};
+use super::{Error, Place, Server, Settings, Shared, Stream};
 use crate::proxy::headers::{Asked, Names};
+
+#[cfg(test)]
+mod tests;
+
+/// How long an answer about a name may take, where nobody waits for it.
+const RESOLVER_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -22,6 +31,13 @@ pub(super) struct Pool {
     pub(super) index: usize,
     shared: Arc<Shared>,
     names: Rc<Names>,
+    /// Where the server is, if it is at a host.
+    addresses: Option<Addresses>,
+    resolve_every: Duration,
+    /// By its own time, when its name is to be looked up again.
+    resolve_at: Cell<u64>,
+    /// How often its addresses were found to be others.
+    moves: Cell<u64>,
     idle: RefCell<Vec<Idle>>,
     max_idle: usize,
     /// Time as this pool knows it: how often it was aged, in milliseconds.
@@ -36,8 +52,26 @@ struct Idle {
 
 impl Pool {
     pub(super) fn new(settings: &Settings, index: usize, shared: Arc<Shared>, names: Rc<Names>) -> Self {
-        let (server, max_idle) = (settings.servers[index].clone(), settings.max_idle);
-        Self { server, index, shared, names, idle: RefCell::default(), max_idle, age: Cell::new(0) }
+        Self::with(settings, index, shared, names, Resolver::System)
+    }
+
+    fn with(settings: &Settings, index: usize, shared: Arc<Shared>, names: Rc<Names>, resolver: Resolver) -> Self {
+        let Settings { max_idle, resolve_every, .. } = *settings;
+        let server = settings.servers[index].clone();
+        let addresses = Addresses::of(&server, resolver);
+        Self {
+            server,
+            index,
+            shared,
+            names,
+            addresses,
+            resolve_every,
+            resolve_at: Cell::new(millis(resolve_every)),
+            moves: Cell::new(0),
+            idle: RefCell::default(),
+            max_idle,
+            age: Cell::new(0),
+        }
     }
 
     pub(super) fn names(&self) -> &Names {
@@ -49,30 +83,79 @@ impl Pool {
         loop {
             let Idle { mut connection, .. } = pool.idle.borrow_mut().pop()?;
             if connection.is_quiet() {
-                return Some(Lease { connection, reused: true, pool: Rc::clone(pool), place: None });
+                return Some(Lease {
+                    connection,
+                    reused: true,
+                    pool: Rc::clone(pool),
+                    moves: pool.moves.get(),
+                    place: None,
+                });
             }
         }
     }
 
     pub(super) async fn connect(pool: &Rc<Self>, timeout: Duration) -> Result<Lease, Error> {
         let server = &pool.server;
-        let opening = Connection::open(server, pool.shared.tls.as_ref());
-        let connection = match tokio::time::timeout(timeout, opening).await {
-            Ok(Ok(connection)) => Box::new(connection),
+        let moves = pool.moves.get();
+        let connection = match tokio::time::timeout(timeout, pool.open(timeout)).await {
+            Ok(Ok(stream)) => Box::new(Connection::new(stream)),
             Ok(Err(source)) => return Err(Error::Connect { server: server.to_string(), source }),
             Err(_) => return Err(Error::ConnectTimeout { server: server.to_string(), timeout }),
         };
-        Ok(Lease { connection, reused: false, pool: Rc::clone(pool), place: None })
+        Ok(Lease { connection, reused: false, pool: Rc::clone(pool), moves, place: None })
     }
 
-    /// Closes what has been idle for too long, and what the server has closed.
-    pub(super) fn age(&self, by: Duration, limit: Duration) {
-        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        let now = self.age.get().saturating_add(millis(by));
-        self.age.set(now);
-        let oldest = now.saturating_sub(millis(limit));
-        self.idle.borrow_mut().retain_mut(|idle| idle.since >= oldest && idle.connection.is_quiet());
+    /// Connects to the address whose turn it is, or to the next that it can be connected to. Each has its share of the time.
+    async fn open(&self, timeout: Duration) -> io::Result<Stream> {
+        let tls = self.shared.tls.as_ref();
+        let Some(addresses) = &self.addresses else { return Stream::open(&self.server, tls).await };
+        let until = Instant::now() + timeout;
+        let mut in_turn = addresses.in_turn().await?;
+        // The last one has all that is left.
+        let last = in_turn.pop().expect("a name that was found has an address");
+        for (tried, address) in in_turn.iter().enumerate() {
+            let others = u32::try_from(in_turn.len() - tried + 1).unwrap_or(u32::MAX);
+            let share = until.saturating_duration_since(Instant::now()) / others;
+            if let Ok(Ok(stream)) = tokio::time::timeout(share, Stream::open_at(*address, &self.server, tls)).await {
+                return Ok(stream);
+            }
+        }
+        Stream::open_at(last, &self.server, tls).await
     }
+
+    /// Closes what has been idle for too long, and what the server has closed. Looks its name up again if it is time, beside
+    /// whatever requests there are.
+    pub(super) fn age(pool: &Rc<Self>, by: Duration, limit: Duration) {
+        let now = pool.age.get().saturating_add(millis(by));
+        pool.age.set(now);
+        let oldest = now.saturating_sub(millis(limit));
+        pool.idle.borrow_mut().retain_mut(|idle| idle.since >= oldest && idle.connection.is_quiet());
+        if now >= pool.resolve_at.get() && pool.addresses.as_ref().is_some_and(Addresses::can_be_renewed) {
+            pool.resolve_at.set(now.saturating_add(millis(pool.resolve_every)));
+            let pool = Rc::clone(pool);
+            tokio::task::spawn_local(async move { pool.follow().await });
+        }
+    }
+
+    /// Looks the name up, and closes idle connections to addresses that it has no more.
+    async fn follow(&self) {
+        let Some(addresses) = &self.addresses else { return };
+        // A resolver that says nothing is asked again next time.
+        if tokio::time::timeout(RESOLVER_TIMEOUT, addresses.renew()).await == Ok(true) {
+            self.moves.set(self.moves.get() + 1);
+            self.idle.borrow_mut().retain(|idle| idle.connection.peer().is_some_and(|peer| addresses.has(peer)));
+        }
+    }
+
+    /// Whether a connection that was in use while addresses changed may still be used.
+    fn is_there(&self, connection: &Connection) -> bool {
+        let Some(addresses) = &self.addresses else { return true };
+        connection.peer().is_some_and(|peer| addresses.has(peer))
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A connection in use. It goes back to the pool by [`Lease::release`]; dropped before, it is closed, and the server
@@ -83,6 +166,8 @@ pub(super) struct Lease {
     pub(super) pool: Rc<Pool>,
     /// Whether the connection had been used before.
     pub(super) reused: bool,
+    /// How often the server had moved when this was leased.
+    moves: u64,
     /// Among the exchanges that its server may have, where they are counted.
     pub(super) place: Option<Place>,
 }
@@ -147,7 +232,11 @@ impl Lease {
     /// The answer has come whole: the connection may serve another request, unless the server answered before it had taken in
     /// this one. Then it is closed, rather than be kept busy by an upload that nobody wants.
     pub(super) fn release(self) {
-        let Self { mut connection, pool, .. } = self;
+        let Self { mut connection, pool, moves, .. } = self;
+        // The system is asked only where something has changed.
+        if moves != pool.moves.get() && !pool.is_there(&connection) {
+            return;
+        }
         let mut idle = pool.idle.borrow_mut();
         // What is there beyond the answer belongs to no request (RFC 9112 section 9.3): no further one is risked.
         let quiet = connection.input.is_empty() && connection.sending.is_whole();

@@ -1,13 +1,14 @@
 //! Bytes to and from a server: over TCP, TLS or a Unix socket.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use socket2::TcpKeepalive;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
 use tokio::task::coop::unconstrained;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -28,17 +29,34 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Connects, and makes sure that it is the right server where TLS is spoken.
+    /// Connects, by looking the host up if there is one, and makes sure that it is the right server where TLS is spoken.
     pub(super) async fn open(server: &Server, tls: Option<&TlsConnector>) -> io::Result<Self> {
-        Ok(match server {
-            Server::Tcp { host, port } => Self::Tcp(tcp(host, *port).await?),
-            Server::Tls { host, port, name } => {
-                let connector = tls.expect("an upstream with a server of TLS has what speaks it");
-                let stream = connector.connect(name.clone(), tcp(host, *port).await?).await?;
-                Self::Tls(Box::new(stream))
+        match server {
+            Server::Tcp { host, port } | Server::Tls { host, port, .. } => {
+                Self::over(tcp((host.as_str(), *port)).await?, server, tls).await
             }
-            Server::Unix(path) => Self::Unix(UnixStream::connect(path).await?),
-        })
+            Server::Unix(path) => Ok(Self::Unix(UnixStream::connect(path).await?)),
+        }
+    }
+
+    /// The same at this address.
+    pub(super) async fn open_at(address: SocketAddr, server: &Server, tls: Option<&TlsConnector>) -> io::Result<Self> {
+        Self::over(tcp(address).await?, server, tls).await
+    }
+
+    async fn over(stream: TcpStream, server: &Server, tls: Option<&TlsConnector>) -> io::Result<Self> {
+        let Server::Tls { name, .. } = server else { return Ok(Self::Tcp(stream)) };
+        let connector = tls.expect("an upstream with a server of TLS has what speaks it");
+        Ok(Self::Tls(Box::new(connector.connect(name.clone(), stream).await?)))
+    }
+
+    /// Which address is at the other end, where it has one.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok(),
+            Self::Tls(stream) => stream.get_ref().0.peer_addr().ok(),
+            Self::Unix(_) => None,
+        }
     }
 
     /// Whether what was written may still be here, until it is flushed.
@@ -66,8 +84,8 @@ impl Stream {
     }
 }
 
-async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
+async fn tcp(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     // Finds the server that vanished without a word while an answer is still being sent to it.
     socket2::SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
