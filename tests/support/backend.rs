@@ -38,7 +38,11 @@ impl Backend {
 
     /// One on a free TCP port that speaks TLS, and is known as `localhost`.
     pub fn secure(config: ServerConfig) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::secure_on(TcpListener::bind("127.0.0.1:0").expect("a free port"), config)
+    }
+
+    /// The same on this socket.
+    pub fn secure_on(listener: TcpListener, config: ServerConfig) -> Self {
         let server = format!("https://localhost:{}", listener.local_addr().expect("a bound address").port());
         Self::accept(server, Some(Arc::new(config)), move || listener.accept().map(|(stream, _)| stream))
     }

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use rcgen::CertificateParams;
 use rustls::{ServerConnection, StreamOwned};
@@ -98,6 +99,30 @@ fn large_bodies_pass_over_tls_unharmed() {
         assert!(exchange.body().bytes == body, "the upload should have come as it was sent");
         exchange.reply(ok().body(&body));
         assert!(pending.answer().body == body, "the download should have come as it was sent");
+    }
+}
+
+#[test]
+fn nothing_of_a_body_stays_behind_where_a_server_is_slow_to_take_it() {
+    let authority = Authority::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // It takes little before it reads, so that TLS keeps the end of some of these bodies for later.
+    socket2::SockRef::from(&listener).set_recv_buffer_size(4096).unwrap();
+    let backend = Backend::secure_on(listener, authority.server(&["localhost"]));
+    let site = Site::build().upstream(&trusting(&authority)).start_with(backend);
+    let lengths = (16..=64).map(|part| part * 56 * 1024);
+    let pending: Vec<_> =
+        lengths.map(|length| (length, site.plain().send(post(&format!("/{length}")).body(pattern(length))))).collect();
+    let exchanges: Vec<_> = pending.iter().map(|_| site.backend.next()).collect();
+    // Nobody tells when the gateway has written all that it can; reading sooner would only make it easier.
+    std::thread::sleep(Duration::from_millis(200));
+    for mut exchange in exchanges {
+        let length: usize = exchange.target()[1..].parse().unwrap();
+        assert!(exchange.body().bytes == pattern(length), "{length} bytes should have come as they were sent");
+        exchange.reply(ok());
+    }
+    for (length, pending) in pending {
+        assert_eq!(pending.answer().status(), 200, "of {length} bytes");
     }
 }
 
