@@ -9,11 +9,11 @@ pub mod error;
 pub mod headers;
 mod host;
 mod outage;
+pub mod request_id;
 pub mod route;
 pub mod stream;
 pub mod upstream;
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ use cookies::{OurCookie, SameSite, jar};
 pub use counters::Counters;
 use error::{Error, Fault};
 use headers::{Names, Outgoing};
+use request_id::{RequestId, RequestIds};
 use route::OnStoreFailure;
 use stream::{SessionEnd, Streams, Tunnel};
 use upstream::{Trust, Upstream};
@@ -72,6 +73,8 @@ pub struct Settings {
     pub cookie: cookies::Settings,
     /// The session header names and budgets.
     pub headers: headers::Settings,
+    /// Who names requests.
+    pub request_id: request_id::Policy,
     /// Every route, in the order they were written.
     pub routes: Vec<route::Settings>,
     /// Every upstream; routes refer to them by index.
@@ -93,9 +96,7 @@ pub struct Proxy {
     streams: Streams,
     counters: Arc<Counters>,
     access: Option<Rc<AccessLog>>,
-    /// Tells this worker's failed requests apart, in the log and on error pages.
-    failures: Cell<u64>,
-    worker: u32,
+    request_ids: RequestIds,
 }
 
 /// What a request needs on its way besides itself.
@@ -121,8 +122,6 @@ impl Proxy {
         let upstreams = settings.upstreams.iter().zip(shared).zip(&counters.upstreams);
         let upstreams =
             upstreams.map(|((settings, shared), of)| Upstream::new(settings, shared, &names, Arc::clone(of))).collect();
-        let mut worker = [0; 4];
-        getrandom::fill(&mut worker).expect("the operating system gives random bytes");
         Ok(Self {
             routes: route::Table::new(&settings.routes),
             labels: settings.routes.iter().zip(&counters.routes).map(|(route, of)| label(route.label(), of)).collect(),
@@ -135,8 +134,7 @@ impl Proxy {
             clock,
             streams: Streams::default(),
             access: access.map(Rc::new),
-            failures: Cell::new(0),
-            worker: u32::from_ne_bytes(worker),
+            request_ids: RequestIds::new(settings.request_id),
             counters,
         })
     }
@@ -144,11 +142,12 @@ impl Proxy {
     /// Answers one request, whatever it is.
     pub async fn serve(self: Rc<Self>, request: Request<Incoming>, client: Rc<Client>) -> Response<ResponseBody> {
         let (head, body) = request.into_parts();
-        let mut exchange = Exchange::begin(self.access.as_ref(), client.address.ip(), &head);
-        let mut response = match self.exchange(&head, body, &client, &mut exchange).await {
+        let id = self.request_ids.name(&head.headers);
+        let mut exchange = Exchange::begin(self.access.as_ref(), client.address.ip(), &head, &id);
+        let mut response = match self.exchange(&head, &id, body, &client, &mut exchange).await {
             Ok((answer, end)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => switch(answer, end, exchange),
             Ok((answer, end)) => respond(answer, end, exchange),
-            Err(error) => self.refuse(&error, exchange),
+            Err(error) => Self::refuse(&error, &id, exchange),
         };
         headers::answered_via(response.headers_mut(), Version::HTTP_11);
         *response.version_mut() = if head.version == Version::HTTP_2 { head.version } else { Version::HTTP_11 };
@@ -159,6 +158,7 @@ impl Proxy {
     async fn exchange(
         &self,
         head: &request::Parts,
+        id: &RequestId,
         body: Incoming,
         client: &Client,
         exchange: &mut Exchange,
@@ -168,7 +168,7 @@ impl Proxy {
         let Way { upstream, route } = self.route(head, host, exchange)?;
 
         // Before anything of our own is added, since a client may name it in Connection.
-        let outgoing = Outgoing::read(head, host, &self.names);
+        let outgoing = Outgoing::read(head, host, self.request_ids.told(id), &self.names);
         let mut outgoing = outgoing.map_err(|headers::ForeignCoding| Error::Coding)?;
         self.counters.spoofed.add(outgoing.spoofed);
         let now = self.clock.now();
@@ -310,17 +310,14 @@ impl Proxy {
     }
 
     /// Our own answer, where the upstream's cannot be had. It never carries a cookie.
-    fn refuse(&self, error: &Error, exchange: Exchange) -> Response<ResponseBody> {
-        let failure = self.failures.get();
-        self.failures.set(failure.wrapping_add(1));
-        let id = format!("{:08x}-{failure}", self.worker);
+    fn refuse(error: &Error, id: &RequestId, exchange: Exchange) -> Response<ResponseBody> {
         match error.fault() {
-            Fault::Client => tracing::debug!(request = id, "{error}"),
-            Fault::Server => tracing::warn!(request = id, "{error}"),
+            Fault::Client => tracing::debug!(request = %id, "{error}"),
+            Fault::Server => tracing::warn!(request = %id, "{error}"),
         }
         let status = error.status();
         exchange.answered(status);
-        let mut response = Response::new(ResponseBody::own(error.page(&id), exchange));
+        let mut response = Response::new(ResponseBody::own(error.page(id), exchange));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::admin::{self, Token};
+use crate::proxy::request_id::{self, Policy};
 use crate::telemetry::Access;
 use crate::{listener, proxy, store, telemetry, tls};
 
@@ -43,7 +44,7 @@ pub(super) fn file(root: &mut Section<'_>) -> Result<Config, Noted> {
     let log = root.section("log", log);
     let distinct = distinct(root, &addresses);
 
-    let (listen, session) = (listen?, session?);
+    let ((listen, request_id), session) = (listen?, session?);
     let prefixed = |(upstream, prefixed): (proxy::upstream::Settings, Vec<_>)| {
         possible(root, &upstream.cookies, &prefixed, (&listen, &session)).map(|()| upstream)
     };
@@ -60,6 +61,7 @@ pub(super) fn file(root: &mut Section<'_>) -> Result<Config, Noted> {
         proxy: proxy::Settings {
             cookie: session.cookie,
             headers: session.headers,
+            request_id,
             routes: routes?,
             upstreams: upstreams.into_iter().collect::<Result<_, _>>()?,
         },
@@ -81,7 +83,7 @@ fn listen(
     section: &mut Section<'_>,
     has_tls: bool,
     addresses: &mut Vec<At<SocketAddr>>,
-) -> Result<listener::Settings, Noted> {
+) -> Result<(listener::Settings, request_id::Policy), Noted> {
     let http = section.optional("http", address);
     let https = section.optional("https", address);
     let redirect = section.optional("redirect", flag);
@@ -92,6 +94,8 @@ fn listen(
     // hyper takes no read buffer below 8 KiB.
     let max_header_size = section.or("max_header_size", 32 << 10, size(8 << 10..=MIB));
     let drain_timeout = section.or("drain_timeout", Duration::from_secs(30), duration(MILLISECOND..=HOUR));
+    let words = [("keep", Policy::Keep), ("make", Policy::Make), ("off", Policy::Off)];
+    let request_id = section.or("request_id", Policy::Keep, choice(&words));
     for address in [&http, &https].into_iter().flatten() {
         remember(address, addresses);
     }
@@ -114,7 +118,7 @@ fn listen(
         0 => available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers,
     };
-    Ok(listener::Settings {
+    let listen = listener::Settings {
         http: http.value,
         https: https.value,
         redirect: redirect.value.unwrap_or(true) && https.value.is_some(),
@@ -124,7 +128,8 @@ fn listen(
         header_timeout: header_timeout?.value,
         max_header_size: usize::try_from(max_header_size?.value).unwrap_or(usize::MAX),
         drain_timeout: drain_timeout?.value,
-    })
+    };
+    Ok((listen, request_id?.value))
 }
 
 /// Puts an address that is there on the list of those that must differ.

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use http::{Method, StatusCode, Uri, Version, request};
 
+use super::request_id::RequestId;
 use crate::metrics::{Counter, Histogram};
 use crate::session::LogHash;
 
@@ -104,8 +105,8 @@ impl AccessLog {
                     let session = session.map_or_else(|| "-".to_owned(), |hash| hash.to_string());
                     writeln!(
                         lines,
-                        "{} {} \"{method} {path} {version}\" {status} {bytes} {micros}us route={route} session={session}{broken}",
-                        second.1, line.client
+                        "{} {} \"{method} {path} {version}\" {status} {bytes} {micros}us route={route} session={session} request={}{broken}",
+                        second.1, line.client, line.id
                     )
                 }
                 Form::Json => {
@@ -114,8 +115,8 @@ impl AccessLog {
                         lines,
                         "{{\"time\":\"{}\",\"client\":\"{}\",\"method\":\"{method}\",\"path\":\"{path}\",\"version\":\"{version}\",\
                          \"status\":{status},\"bytes\":{bytes},\"micros\":{micros},\"route\":\"{route}\",\"session\":{session},\
-                         \"broken\":{}}}",
-                        second.1, line.client, exchange.broken
+                         \"request\":\"{}\",\"broken\":{}}}",
+                        second.1, line.client, line.id, exchange.broken
                     )
                 }
             };
@@ -180,6 +181,7 @@ struct Line {
     method: Method,
     uri: Uri,
     version: Version,
+    id: RequestId,
     session: Cell<Option<LogHash>>,
 }
 
@@ -198,7 +200,7 @@ pub struct Exchange {
 
 impl Exchange {
     /// Begins with a request's head.
-    pub fn begin(log: Option<&Rc<AccessLog>>, client: IpAddr, head: &request::Parts) -> Self {
+    pub fn begin(log: Option<&Rc<AccessLog>>, client: IpAddr, head: &request::Parts, id: &RequestId) -> Self {
         let line = log.map(|log| {
             Box::new(Line {
                 log: Rc::clone(log),
@@ -206,6 +208,7 @@ impl Exchange {
                 method: head.method.clone(),
                 uri: head.uri.clone(),
                 version: head.version,
+                id: id.clone(),
                 session: Cell::new(None),
             })
         });

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::headers::ChangeError;
+use super::request_id::RequestId;
 use super::{body, upstream};
 use crate::sessions;
 use crate::store;
@@ -106,7 +107,7 @@ impl Error {
     }
 
     /// The error page: what the status means, and an id by which the operator finds the cause in the log.
-    pub fn page(&self, id: &str) -> Bytes {
+    pub fn page(&self, id: &RequestId) -> Bytes {
         let status = self.status();
         let reason = status.canonical_reason().unwrap_or("Error");
         Bytes::from(format!("{} {reason}\nrequest {id}\n", status.as_u16()))

@@ -5,6 +5,8 @@ use http::header::HeaderName;
 use super::Names;
 use super::names::reads_as;
 
+const REQUEST_ID: &[u8] = b"x-request-id";
+
 /// What a proxy does with a header depends on which of these it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
@@ -30,6 +32,8 @@ pub enum Field {
     Session,
     /// Backends take it for a proxy's word about the client.
     OfTheClient,
+    /// `X-Request-Id`, in any spelling.
+    RequestId,
 }
 
 impl Field {
@@ -47,6 +51,7 @@ impl Field {
             "expect" => Self::Expect,
             _ if names.cover(name) => Self::Session,
             _ if speaks_of_the_client(text) => Self::OfTheClient,
+            _ if text.len() == REQUEST_ID.len() && reads_as(text.as_bytes(), REQUEST_ID) => Self::RequestId,
             _ => Self::EndToEnd,
         }
     }
@@ -135,6 +140,8 @@ mod tests {
             ("Forwarded", Field::OfTheClient),
             ("X-Real_IP", Field::OfTheClient),
             ("X-Forwarded", Field::EndToEnd),
+            ("X-Request_ID", Field::RequestId),
+            ("X-Request-Ids", Field::EndToEnd),
             ("Accept", Field::EndToEnd),
             ("Cookie2", Field::EndToEnd),
         ] {
