@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::runtime::LocalRuntime;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsConnector;
 
 use crate::admin::{self, Admin, Exposition};
 use crate::config::Config;
@@ -23,6 +23,7 @@ use crate::proxy::{self, Clock, upstream};
 use crate::sessions::{self, Sessions};
 use crate::store::{self, Memory, Redis, Store};
 use crate::telemetry::AccessWriter;
+use crate::tls;
 pub use files::Files;
 use keeper::Keeper;
 use prober::Prober;
@@ -45,6 +46,8 @@ pub struct Gateway {
     pub https: Option<SocketAddr>,
     /// Where the admin address is served, if it is.
     pub admin: Option<SocketAddr>,
+    /// What TLS is served with, if it is.
+    pub tls: Option<Arc<tls::Reloadable>>,
     ready: Arc<AtomicBool>,
     stop: Stop,
     workers: Vec<JoinHandle<()>>,
@@ -88,7 +91,7 @@ impl Gateway {
             AccessWriter::start(&config.log, Arc::clone(&lost_lines)).context("cannot start the access log")?;
         let stop = Stop::new();
         let limits = Limits::new(&config.listen);
-        let acceptor = files.tls.map(TlsAcceptor::from);
+        let tls = files.tls.map(tls::Reloadable::new).map(Arc::new);
         let upstreams: Arc<[_]> = config.proxy.upstreams.iter().zip(files.upstream_tls).map(shared).collect();
         let prober = Prober::start(&config.proxy, &upstreams)?;
         let sessions_of = |counters: &Arc<sessions::Counters>| {
@@ -103,7 +106,7 @@ impl Gateway {
                 sessions: Arc::new(sessions::Counters::new(ring.len())),
             };
             let worker = Worker {
-                sockets: Sockets { http: http.next(), https: https.next().zip(acceptor.clone()) },
+                sockets: Sockets { http: http.next(), https: https.next().zip(tls.as_ref().map(|tls| tls.config())) },
                 redirect_to: if config.listen.redirect { https.address.map(|address| address.port()) } else { None },
                 limits: limits.clone(),
                 stop: stop.clone(),
@@ -154,6 +157,7 @@ impl Gateway {
             http: http.address,
             https: https.address,
             admin: admin.address,
+            tls,
             ready,
             stop,
             workers,

@@ -14,12 +14,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -55,8 +57,8 @@ use pulse::{Io, Order, Request as InFlight, Tracked};
 pub enum Edge {
     /// Clear text, HTTP/1.1 alone: a client that knows HTTP/2 in advance is refused.
     Http,
-    /// TLS; ALPN picks HTTP/2 or HTTP/1.1.
-    Https(TlsAcceptor),
+    /// TLS, with what is there when a handshake begins; ALPN picks HTTP/2 or HTTP/1.1.
+    Https(Arc<ArcSwap<ServerConfig>>),
 }
 
 impl std::fmt::Debug for Edge {
@@ -171,7 +173,8 @@ where
         let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         match &self.edge {
             Edge::Http => self.http1(stream, Client::new(address, Scheme::Http), &entry).await,
-            Edge::Https(acceptor) => {
+            Edge::Https(config) => {
+                let acceptor = TlsAcceptor::from(config.load_full());
                 let handshake = tokio::time::timeout(self.limits.handshake_timeout, acceptor.accept(stream));
                 let stream = match entry.pulse.unless_told(Order::Finish, handshake).await {
                     Some(Ok(Ok(stream))) => stream,

@@ -12,8 +12,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem};
 
 mod client;
 pub mod dev;
+mod reloadable;
 
 pub use client::client_config;
+pub use reloadable::{Loaded, Reloadable};
 
 /// Which certificate is presented.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +94,7 @@ pub enum Error {
 const CACHED_SESSIONS: usize = 4096;
 
 /// What all workers serve TLS with. Shared, so that a session begun on one worker is resumed on any other.
-pub fn server_config(settings: &Settings) -> Result<Arc<ServerConfig>, Error> {
+pub fn server_config(settings: &Settings) -> Result<ServerConfig, Error> {
     let chain = certificates(&settings.certificate)?;
     let key = private_key(&settings.private_key)?;
 
@@ -116,7 +118,7 @@ pub fn server_config(settings: &Settings) -> Result<Arc<ServerConfig>, Error> {
     config.send_half_rtt_data = false;
     // Full records: smaller ones show a first byte earlier on slow lines, but cost throughput on all others.
     config.max_fragment_size = None;
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 fn unusable(settings: &Settings, error: rustls::Error) -> Error {

@@ -20,9 +20,8 @@ use session_gateway::listener::{self, Edge, Limits, Slots, Stop};
 use session_gateway::metrics::{Connections as Counters, Counter};
 use session_gateway::proxy::stream::MaySwitch;
 use session_gateway::proxy::{Client, Scheme};
-use session_gateway::tls;
+use session_gateway::tls::{self, Loaded, Reloadable};
 use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
 
 /// Longer than anything here takes: a test that waits for it has failed.
 const LONG: Duration = Duration::from_secs(10);
@@ -161,7 +160,7 @@ fn certificate() -> (tempfile::TempDir, tls::Settings) {
 }
 
 fn https(settings: &tls::Settings) -> Edge {
-    Edge::Https(TlsAcceptor::from(tls::server_config(settings).unwrap()))
+    Edge::Https(Reloadable::new(Loaded::read(settings).unwrap()).config())
 }
 
 /// A client that trusts the development certificate and nothing else.
@@ -371,6 +370,29 @@ fn tls_session_begun_on_one_worker_is_resumed_on_another() {
             assert_eq!(get(&mut stream, "/hello"), "hello");
             assert_eq!(stream.conn.handshake_kind(), Some(kind), "{version:?}");
         }
+    }
+}
+
+#[test]
+fn new_certificate_is_seen_by_the_next_client_and_ends_neither_connections_nor_sessions() {
+    let ((_dir, old), (_other, new)) = (certificate(), certificate());
+    let tls = Reloadable::new(Loaded::read(&old).unwrap());
+    let server = Server::start(Edge::Https(tls.config()), limits());
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        tls.install(Loaded::read(&old).unwrap());
+        let config = trusting(&old, &[], &[version]);
+        let mut open = handshake(server.connect(), &config).unwrap();
+        assert_eq!(get(&mut open, "/hello"), "hello");
+
+        tls.install(Loaded::read(&new).unwrap());
+        assert_eq!(tls.settings(), new);
+        let shown = handshake(server.connect(), &trusting(&new, &[], &[version]));
+        assert_eq!(get(&mut shown.unwrap(), "/hello"), "hello", "{version:?}");
+        handshake(server.connect(), &trusting(&old, &[], &[version])).unwrap_err();
+        assert_eq!(get(&mut open, "/hello"), "hello", "{version:?}");
+        let mut again = handshake(server.connect(), &config).unwrap();
+        assert_eq!(get(&mut again, "/hello"), "hello");
+        assert_eq!(again.conn.handshake_kind(), Some(HandshakeKind::Resumed), "{version:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
@@ -20,7 +20,7 @@ const HTTP_1: &[u8] = b"http/1.1";
 #[derive(Debug)]
 pub struct Files {
     pub(super) ring: KeyRing,
-    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) tls: Option<tls::Loaded>,
     pub(super) store_tls: Option<Arc<ClientConfig>>,
     /// By upstream, in the order of the configuration; for those with a server that speaks TLS.
     pub(super) upstream_tls: Vec<Option<Arc<ClientConfig>>>,
@@ -34,7 +34,7 @@ impl Files {
             _ => None,
         };
         let ring = key_ring(config);
-        let tls = config.tls.as_ref().map(tls::server_config).transpose().map_err(anyhow::Error::from);
+        let tls = config.tls.as_ref().map(tls::Loaded::read).transpose().map_err(anyhow::Error::from);
         let store_tls = store_tls.map(|ca| client_config(ca, None, &[])).transpose().map_err(anyhow::Error::from);
         let upstream_tls: Vec<_> = config.proxy.upstreams.iter().map(upstream_tls).collect();
         let mut all = vec![ring.as_ref().err(), tls.as_ref().err(), store_tls.as_ref().err()];

@@ -8,9 +8,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use tokio::runtime::LocalRuntime;
 use tokio::time::MissedTickBehavior;
-use tokio_rustls::TlsAcceptor;
 
 use crate::listener::{Edge, Limits, Stop, redirect, serve};
 use crate::metrics::Connections;
@@ -43,7 +44,7 @@ pub(super) struct Worker {
 /// Its own sockets on the addresses that all workers share.
 pub(super) struct Sockets {
     pub(super) http: Option<TcpListener>,
-    pub(super) https: Option<(TcpListener, TlsAcceptor)>,
+    pub(super) https: Option<(TcpListener, Arc<ArcSwap<ServerConfig>>)>,
 }
 
 impl Worker {
@@ -82,9 +83,9 @@ impl Worker {
         let listen = |socket| tokio::net::TcpListener::from_std(socket).expect("a bound socket can be registered");
 
         let mut serving = Vec::new();
-        if let Some((socket, acceptor)) = self.sockets.https {
+        if let Some((socket, tls)) = self.sockets.https {
             let (limits, connections, stop) = (self.limits.clone(), Arc::clone(&self.connections), self.stop.clone());
-            let edge = Edge::Https(acceptor);
+            let edge = Edge::Https(tls);
             let served = serve(listen(socket), edge, limits, connections, stop, handler.clone());
             serving.push(tokio::task::spawn_local(served));
         }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use session_gateway::config;
 use session_gateway::config::Config;
 use session_gateway::gateway::Gateway;
 use session_gateway::proxy::Clock;
 use session_gateway::session::UnixTime;
-use session_gateway::{config, tls};
+use session_gateway::tls::{self, Reloadable};
 use tempfile::TempDir;
 
 use super::backend::{Backend, Exchange, Reply, ok};
@@ -27,11 +28,16 @@ pub const COOKIE: &str = "__Host-sid";
 pub const START: u64 = 1_800_000_000;
 
 pub fn roots(certificate: &Path) -> ClientConfig {
+    roots_in(certificate, rustls::DEFAULT_VERSIONS)
+}
+
+/// The same, for certain versions of TLS.
+pub fn roots_in(certificate: &Path, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).expect("a PEM certificate")).expect("a usable root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    versions.expect("protocol versions").with_root_certificates(roots).with_no_client_auth()
+    let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
+    config.expect("protocol versions").with_root_certificates(roots).with_no_client_auth()
 }
 
 /// A running gateway, or several, with backend and clock. It stops when dropped.
@@ -112,6 +118,11 @@ impl Site {
                 redis.dump().entries.iter().filter(|entry| is_live(entry)).count()
             }
         }
+    }
+
+    /// What the first gateway serves TLS with.
+    pub fn tls(&self) -> &Reloadable {
+        self.gateways[0].tls.as_deref().expect("https is configured")
     }
 
     /// The directory of its configuration.

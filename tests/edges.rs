@@ -1,0 +1,6 @@
+//! The gateway's edge towards clients, as operators of other proxies expect it.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "edges/resumption.rs"]
+mod resumption;
+mod support;
