@@ -95,7 +95,7 @@ fn read(field: &[u8], value: &[u8]) -> Option<Slot> {
     let stamp = u32::try_from(number(word()?)?).ok()?;
     let (born, expires, kind) = (number(word()?)?, word()?, word()?);
     let state = match kind.as_bytes() {
-        b"x" if value.is_empty() => State::Deleted { until: UnixTime(number(expires)?) },
+        b"x" if value.is_empty() && born == 0 => State::Deleted { until: UnixTime(number(expires)?) },
         [b'k', secure, same_site] => State::Kept {
             kept: Kept {
                 value: value.into(),
@@ -198,6 +198,7 @@ mod tests {
             b"1 256 9999999999999999 kss\n",
             b"1 0 - x\n",
             b"1 0 9 x\nvalue",
+            b"1 7 9 x\n",
         ] {
             assert!(!read(good, value), "{}", value.escape_ascii());
         }
