@@ -144,12 +144,14 @@ impl Proxy {
         let (head, body) = request.into_parts();
         let id = self.request_ids.name(&head.headers);
         let mut exchange = Exchange::begin(self.access.as_ref(), client.address.ip(), &head, &id);
-        let mut response = match self.exchange(&head, &id, body, &client, &mut exchange).await {
+        let answered = self.exchange(&head, &id, body, &client, &mut exchange).await;
+        let received = answered.as_ref().map_or(Version::HTTP_11, |(answer, _)| answer.version());
+        let mut response = match answered {
             Ok((answer, end)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => switch(answer, end, exchange),
             Ok((answer, end)) => respond(answer, end, exchange),
             Err(error) => Self::refuse(&error, &id, exchange),
         };
-        headers::answered_via(response.headers_mut(), Version::HTTP_11);
+        headers::answered_via(response.headers_mut(), received);
         *response.version_mut() = if head.version == Version::HTTP_2 { head.version } else { Version::HTTP_11 };
         response
     }

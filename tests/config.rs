@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use session_gateway::config::{Config, Doubt, Kind, Mistakes, load, parse};
 use session_gateway::proxy::cookies::SameSite;
 use session_gateway::proxy::route::OnStoreFailure;
-use session_gateway::proxy::upstream::{Server, Trust};
+use session_gateway::proxy::upstream::{Protocol, Server, Trust};
 use session_gateway::store::near_cache;
 use session_gateway::store::redis::{Address, Password, Servers};
 use session_gateway::telemetry::Access;
@@ -114,7 +114,7 @@ fn the_manual_means_what_the_design_says() {
 
     let upstream = &config.proxy.upstreams[0];
     assert_eq!((upstream.name.as_str(), upstream.trust, upstream.max_idle), ("app", Trust::Full, 64));
-    assert_eq!(upstream.servers, [Server::Tcp { host: "127.0.0.1".to_owned(), port: 5000 }]);
+    assert_eq!(upstream.servers, [Server::Tcp { host: "127.0.0.1".to_owned(), port: 5000, protocol: Protocol::Http1 }]);
     assert_eq!(upstream.connect_timeout, Duration::from_secs(5));
     assert_eq!([upstream.response_timeout, upstream.body_timeout, upstream.keepalive], [MINUTE; 3]);
     let route = &config.proxy.routes[0];
@@ -204,13 +204,20 @@ fn a_jar_without_logins_is_valid_and_check_warns_of_it() {
 
 #[test]
 fn servers_are_names_addresses_and_sockets() {
-    let tcp = |host: &str, port| Server::Tcp { host: host.to_owned(), port };
+    let speaks = |protocol, host: &str, port| Server::Tcp { host: host.to_owned(), port, protocol };
+    let tcp = |host: &str, port| speaks(Protocol::Http1, host, port);
+    let name = |host: &str| rustls::pki_types::ServerName::try_from(host.to_owned()).expect("a name");
+    let tls = |protocol, host: &str, port| Server::Tls { host: host.to_owned(), port, name: name(host), protocol };
     for (written, server) in [
         ("http://app", tcp("app", 80)),
         ("http://App.Local:8000", tcp("app.local", 8000)),
         ("http://10.0.0.1:1", tcp("10.0.0.1", 1)),
         ("http://[2001:DB8::1]:65535", tcp("2001:db8::1", 65535)),
         ("http://[::1]", tcp("::1", 80)),
+        ("h2c://app", speaks(Protocol::Http2, "app", 80)),
+        ("h2c://[::1]:50051", speaks(Protocol::Http2, "::1", 50051)),
+        ("https://app", tls(Protocol::Http1, "app", 443)),
+        ("h2://app:8443", tls(Protocol::Http2, "app", 8443)),
         ("unix:/run/app.sock", Server::Unix("/run/app.sock".into())),
     ] {
         let config = good(&with("[upstream.app]", &format!("servers = [\"{written}\"]")));

@@ -22,7 +22,8 @@ const FLOORS: [(&str, u8); 14] = [
 ];
 
 /// Crates that belong to certain floors only.
-const CRATES: [(&str, &[u8]); 10] = [
+const CRATES: [(&str, &[u8]); 11] = [
+    ("h2", &[3]),
     ("hyper", &[3, 4, 6]),
     ("http", &[3, 4, 6]),
     ("tokio", &[1, 3, 4, 6]),

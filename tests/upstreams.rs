@@ -5,6 +5,8 @@
 mod balance;
 #[path = "upstreams/health.rs"]
 mod health;
+#[path = "upstreams/http2.rs"]
+mod http2;
 mod support;
 #[path = "upstreams/tls.rs"]
 mod tls;

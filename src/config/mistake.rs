@@ -48,8 +48,6 @@ pub enum Kind {
     NotAChoice,
     /// A value that does not have the form its key asks for.
     Malformed,
-    /// A value that a later version will take, and this one does not.
-    Unsupported,
     /// A name that nothing in the file has.
     UnknownName,
     /// Something said twice that can be there only once.

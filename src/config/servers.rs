@@ -5,17 +5,18 @@ use std::path::PathBuf;
 
 use rustls_pki_types::ServerName;
 
-use crate::proxy::upstream::{Identity, Server, Tls};
+use crate::proxy::upstream::{Identity, MOST_SERVERS, Protocol, Server, Tls};
 
 use super::host;
 use super::mistake::{Fault, Kind, Place};
 use super::reader::Noted;
 use super::section::{At, Section, Taken, written};
-use super::value::{malformed, path, text};
+use super::value::{Value, list, malformed, path, text};
 
-pub(super) const SERVER: &str = "a server: \"http://host:port\", \"https://host:port\" or \"unix:/path/to.sock\"";
+pub(super) const SERVER: &str =
+    "a server at http://host:port, https://host:port, h2c://host:port, h2://host:port or unix:/path/to.sock";
 
-/// `http://host:port`, `https://host:port` or `unix:/path`.
+/// `http://host:port`, `https://`, `h2c://`, `h2://`, or `unix:/path`.
 pub(super) fn server(written: &str) -> Result<Server, Fault> {
     if let Some(path) = written.strip_prefix("unix:") {
         // sockaddr_un holds 108 bytes, one of them the end (unix(7)).
@@ -23,13 +24,12 @@ pub(super) fn server(written: &str) -> Result<Server, Fault> {
         let fault = || malformed(written, "`unix:` and an absolute path of less than 108 bytes");
         return if good { Ok(Server::Unix(PathBuf::from(path))) } else { Err(fault()) };
     }
-    if written.starts_with("h2c://") {
-        return Err(Fault::new(Kind::Unsupported, "h2c:// is not supported by this version", SERVER));
-    }
     let (scheme, authority) = written.split_once("://").ok_or_else(|| malformed(written, SERVER))?;
-    let usual_port = match scheme {
-        "http" => 80,
-        "https" => 443,
+    let (usual_port, protocol) = match scheme {
+        "http" => (80, Protocol::Http1),
+        "https" => (443, Protocol::Http1),
+        "h2c" => (80, Protocol::Http2),
+        "h2" => (443, Protocol::Http2),
         _ => return Err(malformed(written, SERVER)),
     };
     if authority.contains(['/', '?', '#', '@']) {
@@ -48,11 +48,23 @@ pub(super) fn server(written: &str) -> Result<Server, Fault> {
         None => host::name(host).ok(),
     };
     let host = host.ok_or_else(|| malformed(written, SERVER))?;
-    if scheme == "http" {
-        return Ok(Server::Tcp { host, port });
+    if matches!(scheme, "http" | "h2c") {
+        return Ok(Server::Tcp { host, port, protocol });
     }
     let name = ServerName::try_from(host.clone()).map_err(|_| malformed(written, SERVER))?;
-    Ok(Server::Tls { host, port, name })
+    Ok(Server::Tls { host, port, name, protocol })
+}
+
+/// Every server, if all of them speak the same HTTP: a request is made for one of the two before its server is chosen.
+pub(super) fn servers(value: &Value<'_>) -> Result<Vec<Server>, Noted> {
+    let servers = list(1..=MOST_SERVERS, text(SERVER, server))(value)?;
+    let differs = |server: &&Server| server.protocol() != servers[0].protocol();
+    if let Some(other) = servers.iter().find(differs) {
+        let found = format!("{} and {other} in one upstream", servers[0]);
+        let fault = Fault::new(Kind::Conflict, found, "servers that speak the same HTTP");
+        return Err(value.wrong(fault.help("http:// and https:// are HTTP/1.1, h2c:// and h2:// are HTTP/2")));
+    }
+    Ok(servers)
 }
 
 /// Splits at the last colon, unless it is one of an IPv6 address.

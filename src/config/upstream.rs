@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::proxy::route::{self, OnStoreFailure};
-use crate::proxy::upstream::{self, Balance, MOST_SERVERS, Tolerance, Trust};
+use crate::proxy::upstream::{self, Balance, Tolerance, Trust};
 
 use super::cookies::{self, Prefixed};
 use super::health::health;
@@ -14,9 +14,9 @@ use super::mistake::{Fault, Kind, Place};
 use super::nearest::nearest;
 use super::reader::Noted;
 use super::section::{At, Named, Section, one_of};
-use super::servers::{SERVER, server, tls};
+use super::servers::{self, tls};
 use super::units::DAY;
-use super::value::{Value, choice, duration, flag, list, malformed, number, text};
+use super::value::{Value, choice, duration, flag, malformed, number, text};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -35,11 +35,7 @@ fn upstream(name: &At<String>, section: &mut Section<'_>) -> Result<(upstream::S
     let name = is_name(&name.value).then(|| name.value.clone()).ok_or_else(|| {
         section.note(&name.place, malformed(&name.value, "a name of up to 64 letters, digits, `-` and `_`"))
     });
-    let servers = section.required(
-        "servers",
-        "a list of servers: [\"http://127.0.0.1:5000\"]",
-        list(1..=MOST_SERVERS, text(SERVER, server)),
-    );
+    let servers = section.required("servers", "a list of servers: [\"http://127.0.0.1:5000\"]", servers::servers);
     let words = [("round-robin", Balance::RoundRobin), ("least-connections", Balance::LeastConnections)];
     let balance = section.or("balance", Balance::RoundRobin, choice(&words));
     let max_connections = section.optional("max_connections", number(1..=1_000_000));

@@ -13,9 +13,6 @@ use crate::session::keys::KeyError;
 use crate::store;
 use crate::tls::{self, client_config};
 
-/// What upstreams over TLS are spoken to in.
-const HTTP_1: &[u8] = b"http/1.1";
-
 /// What is read from files at start: the parts of a configuration that can be wrong without being misspelt.
 #[derive(Debug)]
 pub struct Files {
@@ -53,7 +50,9 @@ fn upstream_tls(upstream: &upstream::Settings) -> anyhow::Result<Option<Arc<Clie
         .identity
         .clone()
         .map(|upstream::Identity { certificate, private_key }| tls::Settings { certificate, private_key });
-    let config = client_config(tls.ca.as_deref(), identity.as_ref(), &[HTTP_1]);
+    // All of an upstream's servers speak the same.
+    let alpn: Vec<_> = upstream.servers.first().map(|server| server.protocol().alpn()).into_iter().collect();
+    let config = client_config(tls.ca.as_deref(), identity.as_ref(), &alpn);
     config.map(Some).map_err(|error| anyhow::Error::from(error).context(format!("upstream {}", upstream.name)))
 }
 

@@ -37,7 +37,8 @@ pub struct RequestBody(Option<Box<Uploading>>);
 struct Uploading {
     incoming: Incoming,
     names: Rc<Names>,
-    timeout: Duration,
+    /// How long it may stand still, if that is for it to know.
+    timeout: Option<Duration>,
     /// Made when the body is first waited for, which a small one never is.
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether anything came since the timer was set. It is set anew when it fires, not for every piece.
@@ -51,7 +52,7 @@ impl RequestBody {
             return Self(None);
         }
         let names = Rc::clone(names);
-        Self(Some(Box::new(Uploading { incoming, names, timeout, timer: None, moved: false })))
+        Self(Some(Box::new(Uploading { incoming, names, timeout: Some(timeout), timer: None, moved: false })))
     }
 
     /// How long it is.
@@ -59,6 +60,18 @@ impl RequestBody {
         match &self.0 {
             None => Length::Empty,
             Some(uploading) => uploading.incoming.size_hint().exact().map_or(Length::Unknown, Length::Known),
+        }
+    }
+
+    /// Whether all of it has been taken, its trailers too.
+    pub fn is_end(&self) -> bool {
+        self.0.as_ref().is_none_or(|uploading| uploading.incoming.is_end_stream())
+    }
+
+    /// It may stand still for as long as it likes from now on.
+    pub fn wait_for_ever(&mut self) {
+        if let Some(uploading) = &mut self.0 {
+            uploading.timeout = None;
         }
     }
 
@@ -85,11 +98,12 @@ impl Uploading {
     }
 
     fn stand_still(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Some(timeout) = self.timeout else { return Poll::Pending };
         loop {
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
             ready!(timer.as_mut().poll(cx));
             if !std::mem::take(&mut self.moved) {
-                return Poll::Ready(Some(Err(Error::Stalled(self.timeout))));
+                return Poll::Ready(Some(Err(Error::Stalled(timeout))));
             }
             self.timer = None;
         }

@@ -90,9 +90,10 @@ impl Error {
                 upstream::Error::ConnectTimeout { .. } | upstream::Error::ResponseTimeout(_) => {
                     StatusCode::GATEWAY_TIMEOUT
                 }
+                upstream::Error::NoWebSocket => StatusCode::NOT_IMPLEMENTED,
                 upstream::Error::Unhealthy | upstream::Error::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
                 upstream::Error::RequestBody(body::Error::Stalled(_)) => StatusCode::REQUEST_TIMEOUT,
-                upstream::Error::RequestBody(_) => StatusCode::BAD_REQUEST,
+                upstream::Error::RequestBody(_) | upstream::Error::NotInHttp2 => StatusCode::BAD_REQUEST,
             },
         }
     }

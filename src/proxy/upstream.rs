@@ -9,6 +9,7 @@ mod connection;
 #[cfg(test)]
 mod differential;
 pub mod health;
+mod http2;
 mod incoming;
 mod pool;
 mod sending;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::body::{self, RequestBody};
 use super::cookies::{jar, rules::Rules};
@@ -33,9 +34,9 @@ use crate::metrics::Counter;
 pub use answer::Malformed;
 pub use balance::{Balance, MOST_SERVERS};
 pub use incoming::{BodyError, Incoming};
-use pool::{Failed, Lease, Pool};
+use pool::{Carrier, Failed, Lease, Pool};
 use sending::Sending;
-pub use server::{Identity, Server, Tls};
+pub use server::{Identity, Protocol, Server, Tls};
 pub use shared::{Place, Shared};
 pub use standing::Tolerance;
 pub use stream::Stream;
@@ -130,6 +131,12 @@ pub enum Error {
     /// The connection broke.
     #[error("the connection broke before a whole answer: {0}")]
     Broken(std::io::Error),
+    /// The request is for a WebSocket, which is not asked for over HTTP/2.
+    #[error("a WebSocket cannot be asked for over HTTP/2")]
+    NoWebSocket,
+    /// The request is one of HTTP/1.1 alone.
+    #[error("the request cannot be written as HTTP/2")]
+    NotInHttp2,
     /// What came is no answer.
     #[error("no valid response: {0}")]
     Malformed(Malformed),
@@ -149,17 +156,25 @@ pub struct Answer {
 impl Answer {
     /// Its status.
     pub fn status(&self) -> StatusCode {
-        self.lease.connection.head.status
+        self.lease.head().status
+    }
+
+    /// The HTTP that it came in.
+    pub fn version(&self) -> Version {
+        match self.lease.carrier {
+            Carrier::Http1(_) => Version::HTTP_11,
+            Carrier::Http2(_) => Version::HTTP_2,
+        }
     }
 
     /// What goes on to the client, and no header that could be taken for a session header.
     pub fn headers(&mut self) -> &mut HeaderMap {
-        &mut self.lease.connection.head.headers
+        &mut self.lease.head_mut().headers
     }
 
     /// Every header that could be taken for a session header.
     pub fn session(&mut self) -> &mut HeaderMap {
-        &mut self.lease.connection.head.session
+        &mut self.lease.head_mut().session
     }
 
     /// Its headers, and its body, which is still to come.
@@ -175,7 +190,10 @@ impl Answer {
     /// Its headers, and the connection, which has switched to another protocol.
     pub fn into_switched(mut self) -> (HeaderMap, Switched) {
         let headers = std::mem::take(self.headers());
-        let (stream, early) = self.lease.connection.into_stream();
+        let Carrier::Http1(connection) = self.lease.carrier else {
+            unreachable!("only HTTP/1.1 switches protocols, and other answers that say so are malformed")
+        };
+        let (stream, early) = connection.into_stream();
         (headers, Switched { stream, early, place: self.lease.place })
     }
 }
@@ -255,7 +273,8 @@ impl Upstream {
 
     /// Sends a request, whose head is written, and waits for the head of its answer.
     ///
-    /// It is sent again where nothing of it was written, because the connection it was meant for had just been closed. Once
+    /// It is sent again where nothing of it was written, because the connection it was meant for had just been closed; or, over
+    /// HTTP/2, where the server says that it has done nothing about it, and nothing of its body is gone. Once
     /// more it is sent where a connection that had been used before broke without a byte of an answer, if its method is
     /// idempotent (RFC 9110 section 9.2.2) and it has no body: then the server most likely closed the connection as idle.
     pub async fn exchange(
@@ -267,22 +286,24 @@ impl Upstream {
     ) -> Result<Answer, Error> {
         let mut fresh = Fresh::No;
         let mut lease = self.lease(fresh).await?;
-        lease.connection.sending = Sending::new(head, body);
+        *lease.sending() = Sending::new(head, body);
         loop {
             let answered = lease.exchange(asked, self.settings.response_timeout).await;
-            let Err(Failed { error, unanswered }) = answered else {
+            let Err(Failed { error, unanswered, unprocessed }) = answered else {
                 self.shared.standings[lease.pool.index].answered();
                 let Settings { body_timeout, websocket_timeout, .. } = *self.settings;
                 return Ok(Answer { lease, body_timeout, websocket_timeout });
             };
-            let mut sending = std::mem::take(&mut lease.connection.sending);
+            let mut sending = std::mem::take(lease.sending());
             let again = lease.reused && unanswered;
+            // Of HTTP/2, which says so of single requests.
+            let unprocessed = unprocessed && sending.is_untouched();
             if matches!(error, Error::ResponseTimeout(_)) {
                 self.failed(lease.pool.index);
             }
             if again && sending.is_unwritten() {
                 // Each turn uses up an idle connection, or ends with a fresh one.
-            } else if again && fresh == Fresh::No && sending.is_bodiless() && is_idempotent(method) {
+            } else if fresh == Fresh::No && (unprocessed || again && sending.is_bodiless() && is_idempotent(method)) {
                 fresh = Fresh::Yes;
             } else {
                 // What a client breaks off says nothing of the server.
@@ -295,7 +316,7 @@ impl Upstream {
             // Its place may be the one that is waited for.
             drop(lease);
             lease = Box::pin(self.lease(fresh)).await?;
-            lease.connection.sending = sending;
+            *lease.sending() = sending;
         }
     }
 

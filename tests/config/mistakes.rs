@@ -2,7 +2,7 @@
 
 use session_gateway::config::Kind::{
     self, Conflict, Duplicate, Malformed, MissingKey, NotAChoice, OutOfRange, Syntax, UnknownKey, UnknownName,
-    Unreadable, Unsupported, WrongType, WrongUnit,
+    Unreadable, WrongType, WrongUnit,
 };
 use session_gateway::config::Mistake;
 
@@ -149,7 +149,7 @@ access = "loud"
 http = "8080"
 workers = -1
 [upstream.app]
-servers = ["h2c://a", "ftp://b"]
+servers = ["h2c://a/b", "ftp://b"]
 trust = true
 retries = 3
 [[route]]
@@ -166,7 +166,7 @@ cookie = "a b"
             (NotAChoice, "log.access", Some(3)),
             (Malformed, "listen.http", Some(5)),
             (OutOfRange, "listen.workers", Some(6)),
-            (Unsupported, "upstream.app.servers[0]", Some(8)),
+            (Malformed, "upstream.app.servers[0]", Some(8)),
             (Malformed, "upstream.app.servers[1]", Some(8)),
             (WrongType, "upstream.app.trust", Some(9)),
             (UnknownKey, "upstream.app.retries", Some(10)),
@@ -392,12 +392,13 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[log]", "level = \"inof\"", Malformed, "log.level"),
     ("[log]", "level = \"a=b=c\"", Malformed, "log.level"),
     ("[log]", "level = \"\"", Malformed, "log.level"),
-    // What a later version takes
     ("[upstream.app]", "tls.server_name = \"a b\"", Malformed, "upstream.app.tls.server_name"),
     ("[upstream.app]", "tls.insecure = true", UnknownKey, "upstream.app.tls.insecure"),
     ("[upstream.app]", "servers = [\"https://a:0\"]", Malformed, "upstream.app.servers[0]"),
     ("[upstream.app]", "servers = [\"https://a/b\"]", Malformed, "upstream.app.servers[0]"),
-    ("[upstream.app]", "servers = [\"h2c://a\"]", Unsupported, "upstream.app.servers[0]"),
+    ("[upstream.app]", "servers = [\"h2c://a:b\"]", Malformed, "upstream.app.servers[0]"),
+    ("[upstream.app]", "servers = [\"http://a\", \"h2c://b\"]", Conflict, "upstream.app.servers"),
+    ("[upstream.app]", "servers = [\"h2://a\", \"unix:/a\"]", Conflict, "upstream.app.servers"),
     // Names
     ("[listen]", "trusted_proxies = []", UnknownKey, "listen.trusted_proxies"),
     ("[listen]", "port = 80", UnknownKey, "listen.port"),

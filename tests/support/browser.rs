@@ -303,6 +303,11 @@ impl Pending {
         body.complete
     }
 
+    /// Every byte that still comes before the gateway closes this connection.
+    pub fn until_closed(&mut self) -> Vec<u8> {
+        self.wire.rest().expect("the gateway should have closed the connection by now")
+    }
+
     /// Whether the gateway closes this connection, whatever it sends before.
     pub fn is_closed(&mut self) -> bool {
         self.wire.closes().unwrap_or(false)

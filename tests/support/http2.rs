@@ -120,7 +120,7 @@ impl Answer {
     }
 }
 
-fn map(fields: &[(&str, &str)]) -> HeaderMap {
+pub fn map(fields: &[(&str, &str)]) -> HeaderMap {
     let field = |(name, value): &(&str, &str)| {
         (HeaderName::from_bytes(name.as_bytes()).expect("a name"), HeaderValue::from_str(value).expect("a value"))
     };

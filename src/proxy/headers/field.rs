@@ -20,6 +20,8 @@ pub enum Field {
     Connection,
     /// Belongs to one connection, whether `Connection` names it or not (RFC 9110 section 7.6.1).
     OfTheConnection,
+    /// `TE`, which belongs to it too, and says whether trailers are wanted.
+    Te,
     /// `Upgrade`, which belongs to it too, and asks for another protocol on it.
     Upgrade,
     /// `Transfer-Encoding`.
@@ -44,7 +46,8 @@ impl Field {
             "host" => Self::Host,
             "cookie" => Self::Cookie,
             "connection" => Self::Connection,
-            "keep-alive" | "proxy-connection" | "te" => Self::OfTheConnection,
+            "te" => Self::Te,
+            "keep-alive" | "proxy-connection" => Self::OfTheConnection,
             "upgrade" => Self::Upgrade,
             "transfer-encoding" => Self::TransferEncoding,
             "content-length" => Self::ContentLength,
@@ -128,7 +131,7 @@ mod tests {
         for (name, field) in [
             ("Host", Field::Host),
             ("cookie", Field::Cookie),
-            ("TE", Field::OfTheConnection),
+            ("TE", Field::Te),
             ("Keep-Alive", Field::OfTheConnection),
             ("Upgrade", Field::Upgrade),
             ("Transfer-Encoding", Field::TransferEncoding),

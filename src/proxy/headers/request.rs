@@ -32,6 +32,8 @@ pub struct Outgoing<'a> {
     has_length: bool,
     /// Whether an `Upgrade` of it names WebSocket.
     names_websocket: bool,
+    /// Whether a `TE` of it asks for trailers.
+    wants_trailers: bool,
     /// How many headers were removed because a backend could take them for session headers.
     pub spoofed: u64,
 }
@@ -96,7 +98,15 @@ impl<'a> Outgoing<'a> {
             bytes.extend_from_slice(b"\r\n");
         }
         let cookies = Cookies::default();
-        let mut this = Self { bytes, cookies, names: None, has_length: false, names_websocket: false, spoofed: 0 };
+        let mut this = Self {
+            bytes,
+            cookies,
+            names: None,
+            has_length: false,
+            names_websocket: false,
+            wants_trailers: false,
+            spoofed: 0,
+        };
         let options = options(head);
         let mut coded = false;
         for (name, value) in &head.headers {
@@ -112,6 +122,7 @@ impl<'a> Outgoing<'a> {
                 Field::TransferEncoding => coded = true,
                 Field::ContentLength => this.has_length = true,
                 Field::Upgrade => this.names_websocket |= has_option(value.as_bytes(), b"websocket"),
+                Field::Te => this.wants_trailers |= has_option(value.as_bytes(), b"trailers"),
                 Field::Session => this.spoofed += 1,
                 Field::Host | Field::Connection | Field::OfTheConnection | Field::Expect | Field::OfTheClient => {}
             }
@@ -224,7 +235,11 @@ impl<'a> Outgoing<'a> {
             push_line(&mut self.bytes, "upgrade", b"websocket");
             return Asked::ForWebSocket;
         }
-        if head.method == Method::HEAD { Asked::ToHead } else { Asked::Usually }
+        match head.method {
+            Method::HEAD => Asked::ToHead,
+            _ if self.wants_trailers => Asked::ForTrailers,
+            _ => Asked::Usually,
+        }
     }
 
     /// Says how long the body is, as this gateway read it, and ends the head.
@@ -246,6 +261,8 @@ impl<'a> Outgoing<'a> {
 pub enum Asked {
     /// Nothing else.
     Usually,
+    /// The usual one, with its trailers if it has any: who asked takes them (RFC 9110 section 10.1.4).
+    ForTrailers,
     /// HEAD: one without a body, whatever it says.
     ToHead,
     /// An upgrade: another protocol instead of an answer.

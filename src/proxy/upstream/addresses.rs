@@ -53,7 +53,7 @@ impl Addresses {
     /// Of a server that is at a host.
     pub(super) fn of(server: &Server, resolver: Resolver) -> Option<Self> {
         let (host, port) = match server {
-            Server::Tcp { host, port } | Server::Tls { host, port, .. } => (host.clone(), *port),
+            Server::Tcp { host, port, .. } | Server::Tls { host, port, .. } => (host.clone(), *port),
             Server::Unix(_) => return None,
         };
         let is_name = host.parse::<IpAddr>().is_err();

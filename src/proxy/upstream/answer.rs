@@ -133,7 +133,7 @@ fn head(
                 headers.insert(name, value(&bytes, place)?);
             }
             Field::Upgrade => to_websocket |= text.eq_ignore_ascii_case(b"websocket"),
-            Field::OfTheConnection => {}
+            Field::OfTheConnection | Field::Te => {}
             _ => {
                 let to = if field == Field::Session { &mut session } else { &mut headers };
                 to.append(name, value(&bytes, place)?);
@@ -182,7 +182,7 @@ fn value(head: &Bytes, place: &Place) -> Result<HeaderValue, Malformed> {
 }
 
 /// One length, on however many lines. A list in one line may be refused (RFC 9110 section 8.6), and is.
-fn agreed(before: Option<u64>, text: &[u8]) -> Result<u64, Malformed> {
+pub(super) fn agreed(before: Option<u64>, text: &[u8]) -> Result<u64, Malformed> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let length = std::str::from_utf8(text).ok().filter(|_| digits).and_then(|length| length.parse().ok());
     length.filter(|length| before.is_none_or(|before| before == *length)).ok_or(Malformed::Length)

@@ -78,7 +78,9 @@ impl Upstream {
             }
             match Box::pin(Pool::connect(pool, self.settings.connect_timeout)).await {
                 Ok(mut lease) => {
-                    self.counters.connects.increment();
+                    // HTTP/2 may have found room on a connection that was made for another.
+                    let counter = if lease.reused { &self.counters.reused } else { &self.counters.connects };
+                    counter.increment();
                     lease.place = place;
                     return Ok(lease);
                 }

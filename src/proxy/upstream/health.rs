@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::answer::{self, Malformed};
-use super::{Server, Shared, Stream};
+use super::{Protocol, Server, Shared, Stream, http2};
 use crate::proxy::headers::{Asked, Names};
 
 /// How the servers of an upstream are asked whether they are well.
@@ -89,6 +89,10 @@ async fn watch_one(health: &Settings, server: &Server, shared: &Shared, index: u
 /// One question, on a connection of its own: whether new ones can be made is a part of it.
 async fn ask(health: &Settings, server: &Server, shared: &Shared, names: &Names) -> Result<(), Failure> {
     let mut stream = Stream::open(server, shared.tls.as_ref()).await?;
+    if server.protocol() == Protocol::Http2 {
+        let uri = format!("{}://{}{}", server.scheme(), server.authority(), health.path);
+        return judge(http2::get(stream, &uri, health.timeout).await?);
+    }
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: session-gateway\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         health.path,
@@ -99,11 +103,15 @@ async fn ask(health: &Settings, server: &Server, shared: &Shared, names: &Names)
     let (mut input, mut places) = (BytesMut::new(), Vec::new());
     loop {
         if let Some(head) = answer::read(&mut input, Asked::Usually, names, &mut places)? {
-            let good = head.status.is_success() || head.status.is_redirection();
-            return if good { Ok(()) } else { Err(Failure::Status(head.status)) };
+            return judge(head.status);
         }
         if stream.read_buf(&mut input).await? == 0 {
             return Err(Failure::Closed);
         }
     }
+}
+
+fn judge(status: StatusCode) -> Result<(), Failure> {
+    let good = status.is_success() || status.is_redirection();
+    if good { Ok(()) } else { Err(Failure::Status(status)) }
 }

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 
-use super::pool::Lease;
+use super::pool::{Carrier, Lease};
 use super::sending::Sending;
 use crate::proxy::headers::strip_trailers;
 
@@ -60,6 +60,9 @@ pub enum BodyError {
     /// Trailers that are none, or too many.
     #[error("the upstream sent malformed trailers")]
     Trailers,
+    /// Its stream was reset, or the connection with all of its streams failed.
+    #[error("the HTTP/2 stream broke: {0}")]
+    Stream(#[from] h2::Error),
     /// Nothing came for too long.
     #[error("the body stood still for {} s", .0.as_secs())]
     Stalled(Duration),
@@ -68,6 +71,13 @@ pub enum BodyError {
 impl Framing {
     pub(super) fn chunked() -> Self {
         Self::Chunked(Chunk::Size)
+    }
+
+    /// So many bytes have come of a body that something else frames.
+    pub(super) fn pass(&mut self, bytes: usize) {
+        if let Self::Length(left) = self {
+            *left = left.saturating_sub(bytes as u64);
+        }
     }
 
     pub(super) fn length(length: u64) -> Self {
@@ -186,7 +196,7 @@ impl Incoming {
 
     /// How many bytes are still to come, where that is known.
     pub fn left(&self) -> Option<u64> {
-        match self.lease.as_ref().map_or(Framing::Ended, |lease| lease.connection.head.framing) {
+        match self.lease.as_ref().map_or(Framing::Ended, |lease| lease.head().framing) {
             Framing::Ended => Some(0),
             Framing::Length(left) => Some(left),
             Framing::Chunked(_) | Framing::UntilClosed => None,
@@ -219,8 +229,11 @@ impl Incoming {
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(lease) = &mut self.lease else { return Poll::Ready(None) };
-        let connection = &mut *lease.connection;
+        let Some(Lease { carrier, pool, .. }) = &mut self.lease else { return Poll::Ready(None) };
+        let connection = match carrier {
+            Carrier::Http1(connection) => &mut **connection,
+            Carrier::Http2(exchange) => return exchange.poll_piece(cx, pool.names()),
+        };
         if !connection.sending.is_whole() {
             let before = connection.sending.pieces();
             let sent = connection.poll_send(cx);
@@ -235,7 +248,7 @@ impl Incoming {
         loop {
             if let Some(mut frame) = connection.head.framing.next(&mut connection.input)? {
                 if let Some(trailers) = frame.trailers_mut() {
-                    strip_trailers(trailers, lease.pool.names());
+                    strip_trailers(trailers, pool.names());
                 }
                 return Poll::Ready(Some(Ok(frame)));
             }
@@ -253,13 +266,20 @@ impl Incoming {
 
     fn stand_still(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(lease) = &mut self.lease else { return Poll::Pending };
-        let timer = &mut lease.connection.timer;
         loop {
+            let timer = match &mut lease.carrier {
+                Carrier::Http1(connection) => &mut connection.timer,
+                Carrier::Http2(exchange) => &mut exchange.timer,
+            };
             if !std::mem::replace(&mut self.timing, true) {
                 timer.set(self.timeout);
             }
             ready!(timer.poll(cx));
-            if !std::mem::take(&mut self.moved) {
+            let sends = matches!(&lease.carrier, Carrier::Http2(exchange) if exchange.sends());
+            if !(std::mem::take(&mut self.moved) || sends) {
+                if let Carrier::Http2(exchange) = &lease.carrier {
+                    exchange.doubt();
+                }
                 return Poll::Ready(Some(Err(BodyError::Stalled(self.timeout))));
             }
             self.timing = false;
@@ -267,7 +287,7 @@ impl Incoming {
     }
 
     fn give_back_at_end(&mut self) {
-        if let Some(lease) = self.lease.take_if(|lease| lease.connection.head.framing == Framing::Ended) {
+        if let Some(lease) = self.lease.take_if(|lease| lease.head().framing == Framing::Ended) {
             lease.release();
         }
     }

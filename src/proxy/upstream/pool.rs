@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,9 +14,11 @@ use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::addresses::{Addresses, Resolver};
+use super::answer::Head;
 use super::connection::Connection;
-use super::sending::SendError;
-use super::{Error, Place, Server, Settings, Shared, Stream};
+use super::http2::{Exchange, Link, Links, Slot};
+use super::sending::{SendError, Sending};
+use super::{Error, Place, Protocol, Server, Settings, Shared, Stream};
 use crate::proxy::headers::{Asked, Names};
 
 #[cfg(test)]
@@ -39,6 +42,8 @@ pub(super) struct Pool {
     /// How often its addresses were found to be others.
     moves: Cell<u64>,
     idle: RefCell<Vec<Idle>>,
+    /// Those that speak HTTP/2; none where the server does not.
+    links: Links,
     max_idle: usize,
     /// Time as this pool knows it: how often it was aged, in milliseconds.
     age: Cell<u64>,
@@ -69,6 +74,7 @@ impl Pool {
             resolve_at: Cell::new(millis(resolve_every)),
             moves: Cell::new(0),
             idle: RefCell::default(),
+            links: Links::default(),
             max_idle,
             age: Cell::new(0),
         }
@@ -78,31 +84,57 @@ impl Pool {
         &self.names
     }
 
-    /// The connection used last, for it is the least likely to be closed on us.
+    /// The connection used last, for it is the least likely to be closed on us. Over HTTP/2, room on one.
     pub(super) fn idle(pool: &Rc<Self>) -> Option<Lease> {
+        if pool.server.protocol() == Protocol::Http2 {
+            return pool.links.slot().map(|slot| Self::lease(pool, http2(slot), true));
+        }
         loop {
             let Idle { mut connection, .. } = pool.idle.borrow_mut().pop()?;
             if connection.is_quiet() {
-                return Some(Lease {
-                    connection,
-                    reused: true,
-                    pool: Rc::clone(pool),
-                    moves: pool.moves.get(),
-                    place: None,
-                });
+                return Some(Self::lease(pool, Carrier::Http1(connection), true));
             }
         }
+    }
+
+    fn lease(pool: &Rc<Self>, carrier: Carrier, reused: bool) -> Lease {
+        Lease { carrier, reused, pool: Rc::clone(pool), moves: pool.moves.get(), place: None }
     }
 
     pub(super) async fn connect(pool: &Rc<Self>, timeout: Duration) -> Result<Lease, Error> {
         let server = &pool.server;
         let moves = pool.moves.get();
-        let connection = match tokio::time::timeout(timeout, pool.open(timeout)).await {
-            Ok(Ok(stream)) => Box::new(Connection::new(stream)),
-            Ok(Err(source)) => return Err(Error::Connect { server: server.to_string(), source }),
-            Err(_) => return Err(Error::ConnectTimeout { server: server.to_string(), timeout }),
+        let connected = async {
+            match server.protocol() {
+                Protocol::Http1 => {
+                    let connection = Box::new(Connection::new(pool.open(timeout).await?));
+                    Ok(Self::lease(pool, Carrier::Http1(connection), false))
+                }
+                Protocol::Http2 => Self::connect_http2(pool, timeout).await,
+            }
         };
-        Ok(Lease { connection, reused: false, pool: Rc::clone(pool), moves, place: None })
+        match tokio::time::timeout(timeout, connected).await {
+            Ok(Ok(lease)) => Ok(Lease { moves, ..lease }),
+            Ok(Err(source)) => Err(Error::Connect { server: server.to_string(), source }),
+            Err(_) => Err(Error::ConnectTimeout { server: server.to_string(), timeout }),
+        }
+    }
+
+    /// Room on a new connection, or on one that somebody else makes meanwhile.
+    async fn connect_http2(pool: &Rc<Self>, timeout: Duration) -> io::Result<Lease> {
+        loop {
+            if let Some(lease) = Self::idle(pool) {
+                return Ok(lease);
+            }
+            let Some(opening) = pool.links.begin() else {
+                pool.links.opened().await;
+                continue;
+            };
+            let link = Link::open(pool.open(timeout).await?, timeout).await?;
+            if let Some(slot) = opening.made(&link) {
+                return Ok(Self::lease(pool, http2(slot), false));
+            }
+        }
     }
 
     /// Connects to the address whose turn it is, or to the next that it can be connected to. Each has its share of the time.
@@ -130,6 +162,7 @@ impl Pool {
         pool.age.set(now);
         let oldest = now.saturating_sub(millis(limit));
         pool.idle.borrow_mut().retain_mut(|idle| idle.since >= oldest && idle.connection.is_quiet());
+        pool.links.age(now, oldest, pool.max_idle);
         if now >= pool.resolve_at.get() && pool.addresses.as_ref().is_some_and(Addresses::can_be_renewed) {
             pool.resolve_at.set(now.saturating_add(millis(pool.resolve_every)));
             let pool = Rc::clone(pool);
@@ -143,7 +176,9 @@ impl Pool {
         // A resolver that says nothing is asked again next time.
         if tokio::time::timeout(RESOLVER_TIMEOUT, addresses.renew()).await == Ok(true) {
             self.moves.set(self.moves.get() + 1);
-            self.idle.borrow_mut().retain(|idle| idle.connection.peer().is_some_and(|peer| addresses.has(peer)));
+            let is_there = |peer: Option<SocketAddr>| peer.is_some_and(|peer| addresses.has(peer));
+            self.idle.borrow_mut().retain(|idle| is_there(idle.connection.peer()));
+            self.links.follow(is_there);
         }
     }
 
@@ -162,7 +197,7 @@ fn millis(span: Duration) -> u64 {
 /// learns that nobody waits for its answer.
 #[derive(Debug)]
 pub(super) struct Lease {
-    pub(super) connection: Box<Connection>,
+    pub(super) carrier: Carrier,
     pub(super) pool: Rc<Pool>,
     /// Whether the connection had been used before.
     pub(super) reused: bool,
@@ -172,20 +207,73 @@ pub(super) struct Lease {
     pub(super) place: Option<Place>,
 }
 
+/// What an exchange is carried by.
+#[derive(Debug)]
+pub(super) enum Carrier {
+    /// A connection that carries nothing else.
+    Http1(Box<Connection>),
+    /// A stream of one that does.
+    Http2(Box<Exchange>),
+}
+
+fn http2(slot: Slot) -> Carrier {
+    Carrier::Http2(Box::new(Exchange::new(slot)))
+}
+
 /// An exchange that failed.
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) error: Error,
     /// Whether the connection ended before a byte of an answer.
     pub(super) unanswered: bool,
+    /// Whether the server has said, or it is clear otherwise, that nothing was done about the request.
+    pub(super) unprocessed: bool,
+}
+
+impl Failed {
+    /// One that would fail again.
+    pub(super) fn for_good(error: Error) -> Self {
+        Self { error, unanswered: false, unprocessed: false }
+    }
 }
 
 impl Lease {
+    /// The request.
+    pub(super) fn sending(&mut self) -> &mut Sending {
+        match &mut self.carrier {
+            Carrier::Http1(connection) => &mut connection.sending,
+            Carrier::Http2(exchange) => &mut exchange.sending,
+        }
+    }
+
+    /// The head of its answer, once it has come.
+    pub(super) fn head(&self) -> &Head {
+        match &self.carrier {
+            Carrier::Http1(connection) => &connection.head,
+            Carrier::Http2(exchange) => &exchange.head,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn head_mut(&mut self) -> &mut Head {
+        match &mut self.carrier {
+            Carrier::Http1(connection) => &mut connection.head,
+            Carrier::Http2(exchange) => &mut exchange.head,
+        }
+    }
+
     /// Sends the connection's request, and waits for the head of its answer, which may come before all of the request is
     /// sent. The time it may take begins anew while the request's body is still on its way; a body that stands still has a
     /// timeout of its own.
     pub(super) async fn exchange(&mut self, asked: Asked, timeout: Duration) -> Result<(), Failed> {
-        let Self { connection, pool, .. } = self;
+        let Self { carrier, pool, .. } = self;
+        let connection = match carrier {
+            Carrier::Http1(connection) => connection,
+            // Boxed, lest every exchange have room for it.
+            Carrier::Http2(exchange) => {
+                return Box::pin(exchange.run(asked, timeout, pool.server.scheme(), &pool.names)).await;
+            }
+        };
         connection.timer.set(timeout);
         let (mut before, mut refused, mut unanswered) = (None, None, true);
         poll_fn(|cx| {
@@ -211,7 +299,7 @@ impl Lease {
                     Poll::Ready(Ok(1..)) => unanswered = false,
                     Poll::Ready(come) => {
                         let error = refused.take().or(come.err()).map_or(Error::Closed, Error::Broken);
-                        return Poll::Ready(Err(Failed { error, unanswered }));
+                        return Poll::Ready(Err(Failed { error, unanswered, unprocessed: false }));
                     }
                 }
             }
@@ -232,7 +320,7 @@ impl Lease {
     /// The answer has come whole: the connection may serve another request, unless the server answered before it had taken in
     /// this one. Then it is closed, rather than be kept busy by an upload that nobody wants.
     pub(super) fn release(self) {
-        let Self { mut connection, pool, moves, .. } = self;
+        let Self { carrier: Carrier::Http1(mut connection), pool, moves, .. } = self else { return };
         // The system is asked only where something has changed.
         if moves != pool.moves.get() && !pool.is_there(&connection) {
             return;
@@ -248,5 +336,5 @@ impl Lease {
 }
 
 fn failed(error: Error) -> Poll<Result<(), Failed>> {
-    Poll::Ready(Err(Failed { error, unanswered: false }))
+    Poll::Ready(Err(Failed::for_good(error)))
 }

@@ -42,6 +42,14 @@ enum Framing {
     Chunked,
 }
 
+/// A piece of a body.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Data(Bytes),
+    /// Its end, and its trailers if it has any.
+    End(Option<HeaderMap>),
+}
+
 /// Why it could not be sent whole.
 #[derive(Debug)]
 pub(super) enum SendError {
@@ -73,6 +81,27 @@ impl Sending {
         self.body.length() == Length::Empty
     }
 
+    /// Its head, which is going to be written in another form.
+    pub(super) fn begin(&mut self) -> &[u8] {
+        self.begun = true;
+        &self.before
+    }
+
+    /// Whether anything of its body is still to come, or trailers may be.
+    pub(super) fn has_more(&self) -> bool {
+        self.framing != Framing::Ended || self.pieces > 0 && !self.body.is_end()
+    }
+
+    /// Whether nothing of its body has been taken from the client.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.pieces == 0
+    }
+
+    /// The body alone may stand still for as long as it likes: whoever has the rest of the exchange waits for both.
+    pub(super) fn wait_for_ever(&mut self) {
+        self.body.wait_for_ever();
+    }
+
     /// Whether all of it is written.
     pub(super) fn is_whole(&self) -> bool {
         self.framing == Framing::Ended && !self.has_bytes() && !self.unflushed
@@ -81,6 +110,11 @@ impl Sending {
     /// Whether the client has to send more before anything more can be written.
     pub(super) fn waits_for_the_client(&self) -> bool {
         self.framing != Framing::Ended && !self.has_bytes() && !self.unflushed
+    }
+
+    /// A piece more has gone.
+    pub(super) fn count(&mut self) {
+        self.pieces += 1;
     }
 
     pub(super) fn pieces(&self) -> u64 {
@@ -150,49 +184,60 @@ impl Sending {
 
     /// The next piece of the body, framed. Whatever was written before it makes room.
     fn fetch(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, SendError> {
+        let chunked = self.framing == Framing::Chunked;
+        let Poll::Ready(piece) = self.next(cx)? else { return Ok(Poll::Pending) };
+        if self.begun && self.written == self.before.len() {
+            self.before.clear();
+            self.written = 0;
+        }
+        match piece {
+            Piece::Data(data) if data.is_empty() => {}
+            Piece::Data(data) => {
+                if chunked {
+                    write!(self.before, "{:x}\r\n", data.len()).expect("a Vec takes every write");
+                    self.behind = b"\r\n";
+                }
+                self.data = data;
+            }
+            Piece::End(trailers) if chunked => {
+                self.before.extend_from_slice(b"0\r\n");
+                for (name, value) in trailers.iter().flatten() {
+                    push_line(&mut self.before, name.as_str(), value.as_bytes());
+                }
+                self.before.extend_from_slice(b"\r\n");
+            }
+            Piece::End(_) => {}
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// The next piece of the body. It has come whole once nothing of it is left.
+    pub(super) fn next(&mut self, cx: &mut Context<'_>) -> Result<Poll<Piece>, SendError> {
         let frame = match self.body.poll_frame(cx) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Some(frame)) => Some(frame.map_err(SendError::Body)?),
             Poll::Ready(None) => None,
         };
         self.pieces += 1;
-        if self.begun && self.written == self.before.len() {
-            self.before.clear();
-            self.written = 0;
-        }
-        let chunked = self.framing == Framing::Chunked;
-        match frame.map(http_body::Frame::into_data) {
-            Some(Ok(data)) if data.is_empty() => {}
+        let piece = match frame.map(http_body::Frame::into_data) {
             Some(Ok(data)) => {
-                if let Framing::Length(left) = &mut self.framing {
-                    *left = left.checked_sub(data.len() as u64).ok_or(SendError::Body(body::Error::Length))?;
-                } else {
-                    write!(self.before, "{:x}\r\n", data.len()).expect("a Vec takes every write");
-                    self.behind = b"\r\n";
-                }
-                self.data = data;
-                if self.framing == Framing::Length(0) {
-                    self.framing = Framing::Ended;
-                }
+                let left = match self.framing {
+                    Framing::Chunked => return Ok(Poll::Ready(Piece::Data(data))),
+                    Framing::Length(left) => left.checked_sub(data.len() as u64),
+                    Framing::Ended => data.is_empty().then_some(0),
+                };
+                let left = left.ok_or(SendError::Body(body::Error::Length))?;
+                self.framing = if left == 0 { Framing::Ended } else { Framing::Length(left) };
+                return Ok(Poll::Ready(Piece::Data(data)));
             }
             // Data or trailers: there is no third kind.
-            Some(Err(frame)) if chunked => {
-                self.end_chunks(&frame.into_trailers().unwrap_or_default());
-            }
-            Some(Err(_)) => {}
-            None if chunked => self.end_chunks(&HeaderMap::new()),
-            None if self.framing == Framing::Ended => {}
-            None => return Err(SendError::Body(body::Error::Length)),
+            Some(Err(frame)) => Piece::End(frame.into_trailers().ok()),
+            None => Piece::End(None),
+        };
+        if matches!(self.framing, Framing::Length(_)) {
+            return Err(SendError::Body(body::Error::Length));
         }
-        Ok(Poll::Ready(()))
-    }
-
-    fn end_chunks(&mut self, trailers: &HeaderMap) {
-        self.before.extend_from_slice(b"0\r\n");
-        for (name, value) in trailers {
-            push_line(&mut self.before, name.as_str(), value.as_bytes());
-        }
-        self.before.extend_from_slice(b"\r\n");
         self.framing = Framing::Ended;
+        Ok(Poll::Ready(piece))
     }
 }

@@ -13,7 +13,7 @@ use tokio::task::coop::unconstrained;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::Server;
+use super::{Protocol, Server};
 
 const KEEPALIVE: Duration = Duration::from_mins(1);
 
@@ -32,7 +32,7 @@ impl Stream {
     /// Connects, by looking the host up if there is one, and makes sure that it is the right server where TLS is spoken.
     pub(super) async fn open(server: &Server, tls: Option<&TlsConnector>) -> io::Result<Self> {
         match server {
-            Server::Tcp { host, port } | Server::Tls { host, port, .. } => {
+            Server::Tcp { host, port, .. } | Server::Tls { host, port, .. } => {
                 Self::over(tcp((host.as_str(), *port)).await?, server, tls).await
             }
             Server::Unix(path) => Ok(Self::Unix(UnixStream::connect(path).await?)),
@@ -45,9 +45,14 @@ impl Stream {
     }
 
     async fn over(stream: TcpStream, server: &Server, tls: Option<&TlsConnector>) -> io::Result<Self> {
-        let Server::Tls { name, .. } = server else { return Ok(Self::Tcp(stream)) };
+        let Server::Tls { name, protocol, .. } = server else { return Ok(Self::Tcp(stream)) };
         let connector = tls.expect("an upstream with a server of TLS has what speaks it");
-        Ok(Self::Tls(Box::new(connector.connect(name.clone(), stream).await?)))
+        let stream = connector.connect(name.clone(), stream).await?;
+        // A server that names none speaks HTTP/1.1 (RFC 9113 section 3.2).
+        if *protocol == Protocol::Http2 && stream.get_ref().1.alpn_protocol() != Some(protocol.alpn()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it does not offer HTTP/2 in its TLS handshake"));
+        }
+        Ok(Self::Tls(Box::new(stream)))
     }
 
     /// Which address is at the other end, where it has one.

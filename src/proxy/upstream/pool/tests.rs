@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 use super::*;
 use crate::proxy::cookies::rules::Rules;
 use crate::proxy::headers;
-use crate::proxy::upstream::{Balance, Tolerance, Trust};
+use crate::proxy::upstream::{Balance, Protocol, Tolerance, Trust};
 
 const SECOND: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_secs(30);
@@ -20,7 +20,7 @@ type Told = Rc<RefCell<Result<Vec<SocketAddr>, ErrorKind>>>;
 fn pool() -> (Rc<Pool>, Told) {
     let settings = Settings {
         name: "app".to_owned(),
-        servers: vec![Server::Tcp { host: "app.test".to_owned(), port: 80 }],
+        servers: vec![Server::Tcp { host: "app.test".to_owned(), port: 80, protocol: Protocol::Http1 }],
         balance: Balance::RoundRobin,
         max_connections: None,
         tolerance: Tolerance { max_fails: 1, fail_timeout: SECOND },
@@ -60,12 +60,13 @@ fn refusing() -> (socket2::Socket, SocketAddr) {
 
 async fn connect(pool: &Rc<Pool>) -> (Lease, SocketAddr) {
     let lease = Pool::connect(pool, SECOND).await.unwrap();
-    let peer = lease.connection.peer().unwrap();
+    let Carrier::Http1(connection) = &lease.carrier else { panic!("HTTP/1.1 is spoken here") };
+    let peer = connection.peer().unwrap();
     (lease, peer)
 }
 
 fn rest(lease: Lease) {
-    let Lease { connection, pool, .. } = lease;
+    let Lease { carrier: Carrier::Http1(connection), pool, .. } = lease else { panic!("HTTP/1.1 is spoken here") };
     pool.idle.borrow_mut().push(Idle { connection, since: pool.age.get() });
 }
 
@@ -134,7 +135,7 @@ fn a_connection_that_was_in_use_when_its_address_went_serves_no_further_request(
         let mut lease = connect(&pool).await.0;
         *told.borrow_mut() = Ok(vec![new]);
         pass(&pool, EVERY).await;
-        lease.connection.head.keeps = true;
+        lease.head_mut().keeps = true;
         lease.release();
         assert!(Pool::idle(&pool).is_none());
     });
