@@ -4,7 +4,6 @@
 //! that thread; the connection limit and the stop signal alone are shared.
 
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +15,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -27,6 +26,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use crate::metrics::Connections as Counters;
@@ -41,6 +41,7 @@ mod protocol;
 mod pulse;
 mod redirect;
 mod stop;
+mod strict;
 
 pub use bind::{BindError, bind};
 pub use limits::{Limits, Settings, Slots};
@@ -51,6 +52,7 @@ use connections::{Connections, Entry};
 use corked::corked;
 use protocol::Protocols;
 use pulse::{Io, Order, Request as InFlight, Tracked};
+use strict::Strict;
 
 /// What a listening socket speaks.
 #[derive(Clone)]
@@ -108,6 +110,11 @@ pub async fn serve<H, F, B>(
         }
     }
 }
+
+/// A request that others may not find in the bytes it came in.
+#[derive(Debug, thiserror::Error)]
+#[error("what follows a request for another protocol is neither that nor HTTP/1.1 as it should be")]
+struct Distrusted;
 
 /// What a connection carries behind an answer that has switched protocols.
 type Switched = Rc<Cell<Option<Box<Tunnel>>>>;
@@ -199,11 +206,17 @@ where
         }
     }
 
-    async fn http1<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
+    async fn http1<S: Socket + AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
         let client = Rc::new(client);
         let switched = Switched::default();
-        let service = service_fn(|request| self.answer(request, Rc::clone(&client), entry, &switched));
-        let mut connection = self.protocols.http1.serve_connection(Io::new(stream, &entry.pulse), service);
+        let version = Cell::new(Version::HTTP_11);
+        let service = service_fn(|request: Request<Incoming>| {
+            version.set(request.version());
+            let head = if entry.pulse.take_head() { Ok(()) } else { Err(Distrusted) };
+            self.answer(request, Rc::clone(&client), entry, &switched, head)
+        });
+        let stream = Io::new(Strict::new(stream, &entry.pulse), &entry.pulse);
+        let mut connection = self.protocols.http1.serve_connection(stream, service);
         let finish = http1::Connection::graceful_shutdown;
         let ended = entry.pulse.drive(Pin::new(&mut connection), finish, |_| Poll::Ready(Ok(()))).await;
         match (&ended, switched.take()) {
@@ -211,7 +224,14 @@ where
                 let http1::Parts { io, read_buf, .. } = connection.into_parts();
                 let _in_flight = InFlight::begin(&entry.pulse);
                 // Boxed, lest every connection have room for it.
-                entry.pulse.unless_told(Order::Cut, Box::pin(tunnel.carry(io.into_inner(), read_buf))).await;
+                entry
+                    .pulse
+                    .unless_told(Order::Cut, Box::pin(tunnel.carry(io.into_inner().into_inner(), read_buf)))
+                    .await;
+            }
+            (Some(Err(error)), _) if error.is_user() && version.get() == Version::HTTP_10 => {
+                report(&client, ended);
+                connection.into_parts().io.into_inner().into_inner().reset_when_closed();
             }
             _ => report(&client, ended),
         }
@@ -221,7 +241,7 @@ where
         let client = Rc::new(client);
         // Nobody asks for another protocol here in a way that is passed on.
         let switched = Switched::default();
-        let service = service_fn(|request| self.answer(request, Rc::clone(&client), entry, &switched));
+        let service = service_fn(|request| self.answer(request, Rc::clone(&client), entry, &switched, Ok(())));
         let (stream, cork) = corked(Io::new(stream, &entry.pulse));
         let connection = pin!(self.protocols.http2.serve_connection(stream, service));
         let pull = |context: &mut Context<'_>| cork.pull(context);
@@ -229,25 +249,51 @@ where
         report(&client, ended);
     }
 
-    /// The handler's answer to one request, known to be in flight until its last byte is handed over.
+    /// The handler's answer to one request whose head is as it should be, known to be in flight until its last byte is handed over.
     fn answer(
         &self,
         request: Request<Incoming>,
         client: Rc<Client>,
         entry: &Entry,
         switched: &Switched,
-    ) -> impl Future<Output = Result<Response<Tracked<B>>, Infallible>> + use<H, F, B> {
+        head: Result<(), Distrusted>,
+    ) -> impl Future<Output = Result<Response<Tracked<B>>, Distrusted>> + use<H, F, B> {
         let in_flight = InFlight::begin(&entry.pulse);
         let (handler, switched) = (self.handler.clone(), Rc::clone(switched));
         // Called within: a future that is given here and awaited there would have its size twice in this one, which hyper
         // moves for every request.
         async move {
+            head?;
             let mut response = handler(request, client).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 switched.set(response.body_mut().switched());
             }
             Ok(response.map(|body| Tracked::new(body, in_flight)))
         }
+    }
+}
+
+/// A stream over a socket.
+trait Socket {
+    fn socket(&self) -> &TcpStream;
+
+    /// Closing it will be an error to the client. To one of HTTP/1.0, which is told no length, the end of the connection is
+    /// the end of the answer, and an answer that breaks off must not look whole (RFC 9112 section 8).
+    fn reset_when_closed(&self) {
+        // It may be reset already.
+        let _ = socket2::SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl Socket for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Socket for TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
     }
 }
 

@@ -149,7 +149,7 @@ impl Proxy {
         let mut response = match answered {
             Ok((answer, end)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => switch(answer, end, exchange),
             Ok((answer, end)) => respond(answer, end, exchange),
-            Err(error) => Self::refuse(&error, &id, exchange),
+            Err(error) => Self::refuse(&error, &id, exchange, head.version),
         };
         headers::answered_via(response.headers_mut(), received);
         *response.version_mut() = if head.version == Version::HTTP_2 { head.version } else { Version::HTTP_11 };
@@ -233,6 +233,9 @@ impl Proxy {
         if head.method == Method::CONNECT || head.method == Method::TRACE {
             return Err(Error::Method);
         }
+        if head.uri.path_and_query().is_some_and(|target| !target.as_str().is_ascii()) {
+            return Err(Error::Path);
+        }
         // Only OPTIONS asks about the server as a whole (RFC 9112 section 3.2.4).
         if head.uri.path() == "*" && head.method != Method::OPTIONS {
             return Err(Error::Path);
@@ -312,7 +315,7 @@ impl Proxy {
     }
 
     /// Our own answer, where the upstream's cannot be had. It never carries a cookie.
-    fn refuse(error: &Error, id: &RequestId, exchange: Exchange) -> Response<ResponseBody> {
+    fn refuse(error: &Error, id: &RequestId, exchange: Exchange, version: Version) -> Response<ResponseBody> {
         match error.fault() {
             Fault::Client => tracing::debug!(request = %id, "{error}"),
             Fault::Server => tracing::warn!(request = %id, "{error}"),
@@ -324,6 +327,9 @@ impl Proxy {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if error.closes() && version != Version::HTTP_2 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }

@@ -54,6 +54,10 @@ pub(super) struct Pulse {
     blocked: Cell<bool>,
     /// Whether it is being closed, which has a deadline of its own.
     lingering: Cell<bool>,
+    /// Whether a request's head has begun to come, and is not whole.
+    in_head: Cell<bool>,
+    /// How many heads of HTTP/1.1 requests have come that everybody finds in the bytes, and has not yet been asked for.
+    heads: Cell<u32>,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
     /// Where `Connections` keeps it.
@@ -73,6 +77,8 @@ impl Pulse {
             stalled: Cell::new(0),
             blocked: Cell::new(false),
             lingering: Cell::new(false),
+            in_head: Cell::new(false),
+            heads: Cell::new(0),
             order: Cell::new(Order::Serve),
             waker: RefCell::new(None),
             place: Cell::new(0),
@@ -93,6 +99,23 @@ impl Pulse {
             active if active == self.stalled.get() => Doing::Waiting,
             _ => Doing::Work,
         }
+    }
+
+    /// Whether a request's head has begun to come, and is not whole.
+    pub(super) fn set_in_head(&self, in_head: bool) {
+        self.in_head.set(in_head);
+    }
+
+    /// A request's head has come that everybody finds in the bytes.
+    pub(super) fn add_head(&self) {
+        self.heads.set(self.heads.get().saturating_add(1));
+    }
+
+    /// Whether a request that was found here is one that everybody finds.
+    pub(super) fn take_head(&self) -> bool {
+        let left = self.heads.get().checked_sub(1);
+        self.heads.set(left.unwrap_or(0));
+        left.is_some()
     }
 
     /// Tells the connection to close once nothing is in flight.

@@ -12,11 +12,11 @@ use crate::store;
 /// Why a request was not answered by its upstream.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No host, several, or one that is none (RFC 9112 section 3.2).
+    /// No host, several, or one that is none (RFC 9112 section 3.2); or a scheme that is not HTTP's.
     #[error("the request names no host, more than one, or something else")]
     Host,
-    /// A path that servers read differently.
-    #[error("the path has a dot segment or a NUL, or is none")]
+    /// A path that servers read differently, or a target that is not ASCII (RFC 9112 section 3.2).
+    #[error("the path has a dot segment or a NUL, or is none, or the target is not ASCII")]
     Path,
     /// CONNECT, which asks for another kind of proxy, or TRACE, which would show the client what the upstream is told.
     #[error("the method is not for a proxy to pass on")]
@@ -104,6 +104,16 @@ impl Error {
             Self::Coding => Fault::Client,
             _ if self.status().is_client_error() => Fault::Client,
             _ => Fault::Server,
+        }
+    }
+
+    /// Whether nothing more is to be read from the client's connection: what it sent is not what other servers would have
+    /// taken it for, or what follows may be meant for a tunnel that was not opened (RFC 9110 section 9.3.6).
+    pub fn closes(&self) -> bool {
+        match self {
+            Self::Host | Self::Path | Self::Method | Self::Coding => true,
+            Self::Upstream { source, .. } => matches!(source, upstream::Error::RequestBody(_)),
+            Self::NoRoute | Self::Session { .. } | Self::Change { .. } => false,
         }
     }
 

@@ -1,7 +1,8 @@
 //! Which host a request is for.
 
 use http::header::{HOST, HeaderValue};
-use http::request;
+use http::uri::Scheme;
+use http::{Version, request};
 
 use super::error::Error;
 
@@ -11,6 +12,13 @@ pub(super) fn of(head: &request::Parts) -> Result<&[u8], Error> {
     let mut lines = head.headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
     let (line, again) = (lines.next(), lines.next());
     if again.is_some() {
+        return Err(Error::Host);
+    }
+    // RFC 9112 section 3.2: whatever the form of its target.
+    if line.is_none() && head.version == Version::HTTP_11 {
+        return Err(Error::Host);
+    }
+    if head.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
         return Err(Error::Host);
     }
     let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
@@ -56,8 +64,8 @@ fn split(host: &[u8]) -> (&[u8], Option<&[u8]>) {
 mod tests {
     use super::*;
 
-    fn taken(target: &str, hosts: &[&str]) -> Option<String> {
-        let mut request = http::Request::builder().uri(target);
+    fn taken(version: Version, target: &str, hosts: &[&str]) -> Option<String> {
+        let mut request = http::Request::builder().version(version).uri(target);
         for host in hosts {
             request = request.header(HOST, *host);
         }
@@ -67,16 +75,20 @@ mod tests {
 
     #[test]
     fn a_request_names_one_host() {
-        for (target, hosts, expected) in [
-            ("/", &["a.example:8443"][..], Some("a.example:8443")),
-            ("/", &["[::1]:80"], Some("[::1]:80")),
-            ("http://b.example/x", &[], Some("b.example")),
-            ("http://b.example/x", &["B.example"], Some("b.example")),
-            ("http://b.example/x", &["a.example"], None),
-            ("/", &[], None),
-            ("/", &["a", "a"], None),
+        const ONE: Version = Version::HTTP_11;
+        for (version, target, hosts, expected) in [
+            (ONE, "/", &["a.example:8443"][..], Some("a.example:8443")),
+            (ONE, "/", &["[::1]:80"], Some("[::1]:80")),
+            (ONE, "http://b.example/x", &[], None),
+            (Version::HTTP_2, "http://b.example/x", &[], Some("b.example")),
+            (Version::HTTP_10, "http://b.example/x", &[], Some("b.example")),
+            (ONE, "http://b.example/x", &["B.example"], Some("b.example")),
+            (ONE, "http://b.example/x", &["a.example"], None),
+            (ONE, "ftp://b.example/x", &["b.example"], None),
+            (ONE, "/", &[], None),
+            (ONE, "/", &["a", "a"], None),
         ] {
-            assert_eq!(taken(target, hosts).as_deref(), expected, "{target} {hosts:?}");
+            assert_eq!(taken(version, target, hosts).as_deref(), expected, "{version:?} {target} {hosts:?}");
         }
     }
 

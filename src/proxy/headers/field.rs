@@ -18,7 +18,8 @@ pub enum Field {
     Cookie,
     /// `Connection`, which may name more headers of its kind.
     Connection,
-    /// Belongs to one connection, whether `Connection` names it or not (RFC 9110 section 7.6.1).
+    /// Belongs to one connection, whether `Connection` names it or not (RFC 9110 section 7.6.1); or backends could take it
+    /// for one that does, such as `Transfer_Encoding`.
     OfTheConnection,
     /// `TE`, which belongs to it too, and says whether trailers are wanted.
     Te,
@@ -55,6 +56,7 @@ impl Field {
             _ if names.cover(name) => Self::Session,
             _ if speaks_of_the_client(text) => Self::OfTheClient,
             _ if text.len() == REQUEST_ID.len() && reads_as(text.as_bytes(), REQUEST_ID) => Self::RequestId,
+            _ if reads_as_framing(text) => Self::OfTheConnection,
             _ => Self::EndToEnd,
         }
     }
@@ -66,6 +68,16 @@ pub(super) fn speaks_of_the_client(name: &str) -> bool {
     match name.first() {
         Some(b'x') => reads_as(name, b"x-forwarded-") || reads_as(name, b"x-real-ip"),
         Some(b'f') => reads_as(name, b"forwarded"),
+        _ => false,
+    }
+}
+
+/// Whether backends could take a header of another name for one that says how a message is framed.
+fn reads_as_framing(name: &str) -> bool {
+    let is = |other: &str| name.len() == other.len() && reads_as(name.as_bytes(), other.as_bytes());
+    match name.as_bytes().first() {
+        Some(b'c') => is("content-length"),
+        Some(b't') => is("transfer-encoding"),
         _ => false,
     }
 }
@@ -145,6 +157,9 @@ mod tests {
             ("X-Forwarded", Field::EndToEnd),
             ("X-Request_ID", Field::RequestId),
             ("X-Request-Ids", Field::EndToEnd),
+            ("Transfer_Encoding", Field::OfTheConnection),
+            ("content.length", Field::OfTheConnection),
+            ("Content_Length2", Field::EndToEnd),
             ("Accept", Field::EndToEnd),
             ("Cookie2", Field::EndToEnd),
         ] {

@@ -1,6 +1,9 @@
 //! What a proxy adds to a message, and what trailers may not bring.
 
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue, SET_COOKIE, VIA};
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, MAX_FORWARDS,
+    PROXY_AUTHORIZATION, SET_COOKIE, TRAILER, VIA,
+};
 use http::{HeaderMap, Version};
 
 use super::Names;
@@ -12,11 +15,23 @@ use super::names::remove_where;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForeignCoding;
 
+/// What is no trailer, though it is end to end: who may do something, how the content is to be read, and how the request
+/// goes on (RFC 9110 section 6.5.1).
+const NEVER: [HeaderName; 8] = [
+    AUTHORIZATION,
+    CONTENT_ENCODING,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    MAX_FORWARDS,
+    PROXY_AUTHORIZATION,
+    SET_COOKIE,
+    TRAILER,
+];
+
 /// Removes from trailers what must not come in them (RFC 9110 section 6.5.1): a recipient that merges them into the header
 /// would take them for what this gateway says, or for framing.
 pub fn strip_trailers(trailers: &mut HeaderMap, names: &Names) {
-    let never = |name: &HeaderName| *name == AUTHORIZATION || *name == SET_COOKIE;
-    remove_where(trailers, |name| Field::of(name, names) != Field::EndToEnd || never(name));
+    remove_where(trailers, |name| Field::of(name, names) != Field::EndToEnd || NEVER.contains(name));
 }
 
 /// RFC 9110 section 7.6.3: the version of the message as it was received.

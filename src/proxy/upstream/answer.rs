@@ -3,7 +3,10 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use http::header::{
+    AGE, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, EXPIRES,
+    HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, LOCATION, RETRY_AFTER, SERVER,
+};
 use http::{StatusCode, Version};
 
 use super::incoming::Framing;
@@ -13,6 +16,22 @@ use crate::proxy::headers::{Asked, ConnectionOptions, Field, Names, has_option};
 const LONGEST: usize = 256 * 1024;
 /// The most headers it may have.
 const MOST_HEADERS: usize = 128;
+
+/// Headers that have one value (RFC 9110 sections 5.5 and 5.6.7, RFC 6266 section 4.1).
+const SINGLE: [HeaderName; 12] = [
+    AGE,
+    CONTENT_DISPOSITION,
+    CONTENT_LOCATION,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    DATE,
+    ETAG,
+    EXPIRES,
+    LAST_MODIFIED,
+    LOCATION,
+    RETRY_AFTER,
+    SERVER,
+];
 
 /// The head of an answer, without what belongs to its connection.
 #[derive(Debug, Default)]
@@ -68,9 +87,9 @@ pub(super) fn read(
         let mut parsed = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
         let length = match config.parse_response_with_uninit_headers(&mut parsed, input, &mut fields) {
-            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Complete(length)) if length <= LONGEST => length,
             Ok(httparse::Status::Partial) if input.len() < LONGEST => return Ok(None),
-            Ok(httparse::Status::Partial) => return Err(Malformed::TooLong),
+            Ok(_) => return Err(Malformed::TooLong),
             Err(error) => return Err(Malformed::Head(error)),
         };
         let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
@@ -140,6 +159,7 @@ fn head(
             }
         }
     }
+    keep_one_of_each(&mut headers);
     let switches = status == StatusCode::SWITCHING_PROTOCOLS;
     if switches {
         if !to_websocket || version != Version::HTTP_11 {
@@ -173,6 +193,21 @@ fn head(
     };
     let keeps = stays && !closes && !switches && framing != Framing::UntilClosed;
     Ok(Head { status, headers, session, framing, keeps })
+}
+
+/// Of a header that has one value, a client must not have to choose among several: some take the message for malformed, and
+/// HTTP/2 has no connection to close. The first is kept, as nginx does (RFC 9110 section 5.3).
+fn keep_one_of_each(headers: &mut HeaderMap) {
+    // As for nearly every answer.
+    if headers.keys_len() == headers.len() {
+        return;
+    }
+    for name in SINGLE {
+        if headers.get_all(&name).iter().nth(1).is_some() {
+            let first = headers.remove(&name);
+            headers.extend(first.map(|first| (name, first)));
+        }
+    }
 }
 
 /// A value as it stands in the head, without a copy.

@@ -1,7 +1,7 @@
 //! Our reading of answers beside hyper's client: the same bytes, cut into the same pieces, must be the same answer to both.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
@@ -28,7 +28,11 @@ const OF_THE_CONNECTION: [&str; 7] =
     ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade", "x"];
 
 fn sorted(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
-    let lines = headers.iter().filter(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str()));
+    let folds = |name: &str| name.replace(|byte: char| !byte.is_ascii_alphanumeric(), "-");
+    let is_alias =
+        |name: &str| ["content-length", "transfer-encoding"].contains(&&folds(name)[..]) && name != "content-length";
+    let lines =
+        headers.iter().filter(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str()) && !is_alias(name.as_str()));
     // One length is the same however often, and with however many zeros, it is written.
     let plain = |value: &[u8]| value.iter().copied().skip_while(|byte| *byte == b'0').collect();
     let line = |(name, value): (&HeaderName, &HeaderValue)| match name.as_str() {
@@ -86,6 +90,10 @@ fn hypers(pieces: &[Vec<u8>], to_head: bool) -> Option<Seen> {
         }
         let _ = far.shutdown().await;
         let (mut head, body) = answering.await.unwrap().ok()?.into_parts();
+        // The first is kept; hyper leaves that to us, too.
+        if let Some(date) = head.headers.remove(DATE) {
+            head.headers.insert(DATE, date);
+        }
         if head.headers.contains_key(TRANSFER_ENCODING) {
             // Void, and an intermediary removes it (RFC 9112 section 6.3); hyper leaves that to us.
             head.headers.remove(CONTENT_LENGTH);
