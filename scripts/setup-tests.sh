@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests of real applications need: Flask and Django in .tools/venv, Express and playwright-core in
-# .tools/node, and, where they are missing, Debian's or Ubuntu's packages of Python's venv, Node.js, PHP, Chromium, curl and
+# Installs what the tests of real applications need: Flask, Django, grpcio and websockets in .tools/venv, Express, ws and
+# playwright-core in .tools/node, and, where they are missing, Debian's or Ubuntu's packages of Python's venv, Node.js, PHP, Chromium, curl and
 # Redis. The tests start Redis servers of their own; whether one runs as a service is none of their business.
 # Nothing outside .tools is touched but those packages. Does nothing when nothing has changed since the last time.
 set -euo pipefail
@@ -68,12 +68,12 @@ fi
 mkdir -p .tools
 rm -f .tools/apps.stamp
 
-say "Flask and Django into .tools/venv"
+say "Flask, Django, grpcio and websockets into .tools/venv"
 rm -rf .tools/venv
 python3 -m venv .tools/venv
 .tools/venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/apps/requirements.txt
 
-say "Express and playwright-core into .tools/node"
+say "Express, ws and playwright-core into .tools/node"
 rm -rf .tools/node
 mkdir -p .tools/node
 cp tests/apps/package.json tests/apps/package-lock.json .tools/node/

@@ -32,7 +32,7 @@ pub use clock::Clock;
 use cookies::{OurCookie, SameSite, jar};
 pub use counters::Counters;
 use error::{Error, Fault};
-use headers::{Names, Outgoing};
+use headers::{Names, Outgoing, Streaming};
 use request_id::{RequestId, RequestIds};
 use route::OnStoreFailure;
 use stream::{SessionEnd, Streams, Tunnel};
@@ -201,7 +201,11 @@ impl Proxy {
         let body = RequestBody::new(body, &self.names, upstream.body_timeout());
         let asked = outgoing.ask(head, body.length());
         let written = outgoing.frame(body.length());
-        let sent = upstream.exchange(&head.method, asked, written, body).await;
+        // Servers of gRPC have often nothing to say before their first message.
+        let calling = visit.as_ref().filter(|_| Streaming::of(&head.headers) == Some(Streaming::Grpc));
+        let mut end = calling.and_then(Visit::watched).map(|session| self.streams.enter(session));
+        let sent = upstream.exchange(&head.method, asked, written, body);
+        let sent = stream::unless_ended(end.as_mut(), sent).await.ok_or(Error::SessionEnded)?;
         let mut answer = sent.map_err(|source| Error::upstream(upstream, source))?;
 
         self.counters.shadowed.add(self.cookie.remove_set_cookies(answer.headers()) as u64);
@@ -211,7 +215,11 @@ impl Proxy {
             let (status, lifetimes) = (answer.status(), self.sessions.lifetimes());
             jar.take(answer.headers(), visit.as_ref(), &jar::Exchanged { status, lifetimes, now }, &mut taken);
         }
-        let stream = visit.as_ref().filter(|_| stays_open(&mut answer)).and_then(Visit::watched);
+        if !stays_open(&mut answer) {
+            end = None;
+        } else if end.is_none() {
+            end = visit.as_ref().and_then(Visit::watched).map(|session| self.streams.enter(session));
+        }
         upstream.cookies().apply(answer.headers(), &self.counters.shadowed);
         if let Some(visit) = visit {
             if !(taken.is_empty() && self.sessions.is_settled(&visit, now)) {
@@ -226,7 +234,7 @@ impl Proxy {
             }
         }
         exchange.answered(answer.status());
-        Ok((answer, stream.map(|session| self.streams.enter(session))))
+        Ok((answer, end))
     }
 
     fn route(&self, head: &request::Parts, host: &[u8], exchange: &mut Exchange) -> Result<Way<'_>, Error> {
@@ -336,7 +344,7 @@ impl Proxy {
         response
     }
 
-    /// Ends the streams whose session has ended: WebSocket, and server-sent events. Called now and then by its worker.
+    /// Ends the streams whose session has ended: WebSocket, server-sent events and gRPC. Called now and then by its worker.
     pub async fn look_at_streams(&self) {
         self.streams.look(&self.sessions, self.clock.now()).await;
     }
@@ -354,13 +362,14 @@ impl Proxy {
 
 /// Whether what follows the head goes on for as long as both sides like.
 fn stays_open(answer: &mut upstream::Answer) -> bool {
-    answer.status() == StatusCode::SWITCHING_PROTOCOLS || headers::are_events(answer.headers())
+    answer.status() == StatusCode::SWITCHING_PROTOCOLS || Streaming::of(answer.headers()).is_some()
 }
 
 fn respond(answer: upstream::Answer, end: Option<SessionEnd>, exchange: Exchange) -> Response<ResponseBody> {
     let status = answer.status();
     let (headers, body) = answer.into_parts();
-    let mut response = Response::new(ResponseBody::upstream(body, end, exchange));
+    let farewell = end.as_ref().and_then(|_| Streaming::of(&headers)).and_then(Streaming::farewell);
+    let mut response = Response::new(ResponseBody::upstream(body, end, farewell, exchange));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response

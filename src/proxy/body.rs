@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
@@ -118,6 +119,8 @@ pub struct ResponseBody {
     exchange: Option<Exchange>,
     /// Comes when the session has ended, and the body with it.
     session_end: Option<SessionEnd>,
+    /// The trailers that it has then.
+    farewell: Option<Box<HeaderMap>>,
 }
 
 #[derive(Debug)]
@@ -130,19 +133,27 @@ enum Source {
 }
 
 impl ResponseBody {
-    /// The upstream's, which ends with its session where one is given.
-    pub fn upstream(incoming: upstream::Incoming, session_end: Option<SessionEnd>, exchange: Exchange) -> Self {
-        Self { source: Source::Upstream(incoming), exchange: Some(exchange), session_end }
+    /// The upstream's, which ends with its session where one is given, by this `farewell`.
+    pub fn upstream(
+        incoming: upstream::Incoming,
+        session_end: Option<SessionEnd>,
+        farewell: Option<HeaderMap>,
+        exchange: Exchange,
+    ) -> Self {
+        let farewell = farewell.map(Box::new);
+        Self { source: Source::Upstream(incoming), exchange: Some(exchange), session_end, farewell }
     }
 
     /// One of our own.
     pub fn own(text: Bytes, exchange: Exchange) -> Self {
-        Self { source: Source::Own((!text.is_empty()).then_some(text)), exchange: Some(exchange), session_end: None }
+        let source = Source::Own((!text.is_empty()).then_some(text));
+        Self { source, exchange: Some(exchange), session_end: None, farewell: None }
     }
 
     /// None, for what follows the head is another protocol.
     pub fn switched(tunnel: Tunnel) -> Self {
-        Self { source: Source::Switched(Some(Box::new(tunnel))), exchange: None, session_end: None }
+        let source = Source::Switched(Some(Box::new(tunnel)));
+        Self { source, exchange: None, session_end: None, farewell: None }
     }
 }
 
@@ -157,6 +168,9 @@ impl Body for ResponseBody {
         {
             // The upstream's connection is closed, and the client has a whole answer.
             (this.source, this.session_end) = (Source::Own(None), None);
+            if let Some(trailers) = this.farewell.take() {
+                return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
+            }
         }
         let next = match &mut this.source {
             Source::Own(text) => text.take().map(|text| Ok(Frame::data(text))),

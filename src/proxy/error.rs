@@ -27,6 +27,9 @@ pub enum Error {
     /// No route serves this host and path.
     #[error("no route serves this host and path")]
     NoRoute,
+    /// The request went on in a session that has ended meanwhile.
+    #[error("the session has ended in which this is asked for")]
+    SessionEnded,
     /// The session could not be opened, or a change not be stored.
     #[error("upstream {upstream}: {source}")]
     Session {
@@ -70,6 +73,7 @@ impl Error {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::SessionEnded => StatusCode::UNAUTHORIZED,
             Self::Session { source, .. } => match source {
                 sessions::Error::Store(
                     store::Error::Full

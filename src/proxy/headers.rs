@@ -6,13 +6,15 @@ mod hop;
 mod names;
 mod request;
 mod session;
+mod streaming;
 
-pub use caches::{answer, are_events, keep_from_caches, unasked, vary_by_cookie};
+pub use caches::{answer, keep_from_caches, unasked, vary_by_cookie};
 pub use field::{ConnectionOptions, Field, has_option};
 pub use hop::{ForeignCoding, answered_via, strip_trailers};
 pub use names::{Names, Settings};
 pub use request::{Asked, Length, Outgoing, is_idempotent};
 pub use session::{ChangeError, Taken, take_change};
+pub use streaming::Streaming;
 
 /// Writes one header.
 pub(crate) fn push_line(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {

@@ -8,7 +8,7 @@ use bytes::Buf;
 use http_body::Body;
 use http_body_util::{Empty, Full};
 
-pub use open::{SessionEnd, Streams};
+pub use open::{SessionEnd, Streams, unless_ended};
 pub use tunnel::Tunnel;
 
 /// A body of an answer behind whose head another protocol may begin.

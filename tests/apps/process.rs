@@ -29,17 +29,27 @@ impl Process {
 
     /// The port at the end of the first address that begins with `origin`, once the process has printed it.
     pub(crate) fn port_after(&mut self, origin: &str) -> u16 {
+        self.wait(origin, |line| leading_digits(line.split_once(origin)?.1).parse().ok())
+    }
+
+    /// Waits until it prints a line with these words.
+    #[allow(dead_code, reason = "not every test waits for one")]
+    pub(crate) fn says(&mut self, words: &str) {
+        self.wait(words, |line| line.contains(words).then_some(()));
+    }
+
+    fn wait<T>(&mut self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             // An error is the timeout, or the end of the process's output.
             let Ok(line) = self.lines.recv_timeout(left) else {
-                panic!("{} has not printed {origin}PORT", self.name);
+                panic!("{} has not printed {what}", self.name);
             };
-            let port = line.split_once(origin).map(|(_, rest)| leading_digits(rest).parse());
+            let found = find(&line);
             self.seen.push(line);
-            if let Some(Ok(port)) = port {
-                return port;
+            if let Some(found) = found {
+                return found;
             }
         }
     }

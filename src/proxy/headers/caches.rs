@@ -1,6 +1,6 @@
 //! What caches are told, and what a response that they may keep cannot carry.
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, REFERER, VARY};
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, REFERER, VARY};
 use http::{HeaderMap, Method, StatusCode, request};
 
 use crate::proxy::cookies::SameSite;
@@ -74,13 +74,6 @@ fn directives(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
         .map(<[u8]>::trim_ascii)
 }
 
-/// Whether an answer is a stream of server-sent events.
-pub fn are_events(headers: &HeaderMap) -> bool {
-    const EVENTS: &[u8] = b"text/event-stream";
-    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let (kind, parameters) = value.split_at(value.len().min(EVENTS.len()));
-    kind.eq_ignore_ascii_case(EVENTS) && parameters.first().is_none_or(|byte| b"; \t".contains(byte))
-}
 
 #[cfg(test)]
 mod tests {

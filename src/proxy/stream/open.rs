@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
@@ -35,6 +36,16 @@ impl Future for SessionEnd {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut self.0).poll(cx).map(|_| ())
     }
+}
+
+/// What comes of something, unless the session ends before that it is asked for in.
+pub async fn unless_ended<T>(mut end: Option<&mut SessionEnd>, asked: impl Future<Output = T>) -> Option<T> {
+    let mut asked = pin!(asked);
+    poll_fn(|cx| {
+        let ended = end.as_mut().is_some_and(|end| Pin::new(&mut **end).poll(cx).is_ready());
+        if ended { Poll::Ready(None) } else { asked.as_mut().poll(cx).map(Some) }
+    })
+    .await
 }
 
 impl Streams {
