@@ -117,7 +117,7 @@ impl Error {
         match self {
             Self::Host | Self::Path | Self::Method | Self::Coding => true,
             Self::Upstream { source, .. } => matches!(source, upstream::Error::RequestBody(_)),
-            Self::NoRoute | Self::Session { .. } | Self::Change { .. } => false,
+            Self::NoRoute | Self::SessionEnded | Self::Session { .. } | Self::Change { .. } => false,
         }
     }
 

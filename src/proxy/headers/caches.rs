@@ -74,7 +74,6 @@ fn directives(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
         .map(<[u8]>::trim_ascii)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
