@@ -21,6 +21,7 @@ mod manual;
 mod mistake;
 mod nearest;
 mod reader;
+mod route;
 mod section;
 mod servers;
 mod session;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -259,6 +260,10 @@ where
         head: Result<(), Distrusted>,
     ) -> impl Future<Output = Result<Response<Tracked<B>>, Distrusted>> + use<H, F, B> {
         let in_flight = InFlight::begin(&entry.pulse);
+        let is_last = entry.is_last_of(self.limits.max_requests);
+        if is_last && request.version() == Version::HTTP_2 {
+            entry.pulse.finish();
+        }
         let (handler, switched) = (self.handler.clone(), Rc::clone(switched));
         // Called within: a future that is given here and awaited there would have its size twice in this one, which hyper
         // moves for every request.
@@ -267,6 +272,8 @@ where
             let mut response = handler(request, client).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 switched.set(response.body_mut().switched());
+            } else if is_last && response.version() != Version::HTTP_2 {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response.map(|body| Tracked::new(body, in_flight)))
         }

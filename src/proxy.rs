@@ -1,6 +1,7 @@
 //! THE PATH: one request, from the client to the upstream and back, top to bottom.
 
 pub mod access;
+pub mod admission;
 pub mod body;
 pub mod clock;
 pub mod cookies;
@@ -9,6 +10,7 @@ pub mod error;
 pub mod headers;
 mod host;
 mod outage;
+mod refusal;
 pub mod request_id;
 pub mod route;
 pub mod stream;
@@ -19,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SET_COOKIE, UPGRADE};
+use http::header::{CONNECTION, HeaderValue, SET_COOKIE, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
 
@@ -27,11 +29,12 @@ use crate::session::{Change, UnixTime};
 use crate::sessions::{Answer as MayCarry, Cookie, Error as SessionError, Sessions, Visit};
 use crate::store;
 use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
+use admission::{Limits, Request as Asking};
 use body::{RequestBody, ResponseBody};
 pub use clock::Clock;
 use cookies::{OurCookie, SameSite, jar};
 pub use counters::Counters;
-use error::{Error, Fault};
+use error::Error;
 use headers::{Names, Outgoing, Streaming};
 use request_id::{RequestId, RequestIds};
 use route::OnStoreFailure;
@@ -75,6 +78,8 @@ pub struct Settings {
     pub headers: headers::Settings,
     /// Who names requests.
     pub request_id: request_id::Policy,
+    /// What every request is held to.
+    pub limits: Limits,
     /// Every route, in the order they were written.
     pub routes: Vec<route::Settings>,
     /// Every upstream; routes refer to them by index.
@@ -97,6 +102,7 @@ pub struct Proxy {
     counters: Arc<Counters>,
     access: Option<Rc<AccessLog>>,
     request_ids: RequestIds,
+    limits: Limits,
 }
 
 /// What a request needs on its way besides itself.
@@ -135,6 +141,7 @@ impl Proxy {
             streams: Streams::default(),
             access: access.map(Rc::new),
             request_ids: RequestIds::new(settings.request_id),
+            limits: settings.limits.clone(),
             counters,
         })
     }
@@ -149,7 +156,7 @@ impl Proxy {
         let mut response = match answered {
             Ok((answer, end)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => switch(answer, end, exchange),
             Ok((answer, end)) => respond(answer, end, exchange),
-            Err(error) => Self::refuse(&error, &id, exchange, head.version),
+            Err(error) => self.refuse(&error, &id, exchange, head.version),
         };
         headers::answered_via(response.headers_mut(), received);
         *response.version_mut() = if head.version == Version::HTTP_2 { head.version } else { Version::HTTP_11 };
@@ -168,6 +175,7 @@ impl Proxy {
         exchange.on(&self.unrouted);
         let host = host::of(head)?;
         let Way { upstream, route } = self.route(head, host, exchange)?;
+        self.limits.check(head)?;
 
         // Before anything of our own is added, since a client may name it in Connection.
         let outgoing = Outgoing::read(head, host, self.request_ids.told(id), &self.names);
@@ -183,6 +191,8 @@ impl Proxy {
             let visit = opened.or_else(|error| self.without_store(error, route.on_store_failure, kept, now));
             let visit = visit.map_err(|source| Error::session(upstream, source))?;
             exchange.in_session(|| self.sessions.ring().log_hash(visit.id()));
+            let for_websocket = outgoing.names_websocket();
+            admission::admit(route, &Asking { head, host, client, for_websocket }, &visit, &self.counters)?;
             if upstream.trust() > Trust::None {
                 outgoing.identify(&self.names, &visit, self.sessions.lifetimes());
             }
@@ -198,7 +208,8 @@ impl Proxy {
             Some(jar) => jar.pass_cookies(&mut outgoing, &self.cookie, visit.as_ref(), now),
         }
         outgoing.forward(client, host, head.version);
-        let body = RequestBody::new(body, &self.names, upstream.body_timeout());
+        let body = RequestBody::new(body, &self.names, upstream.body_timeout(), route.max_body_size);
+        let body = body.map_err(Error::BodySize)?;
         let asked = outgoing.ask(head, body.length());
         let written = outgoing.frame(body.length());
         // Servers of gRPC have often nothing to say before their first message.
@@ -224,6 +235,7 @@ impl Proxy {
         if let Some(visit) = visit {
             if !(taken.is_empty() && self.sessions.is_settled(&visit, now)) {
                 // Boxed: it is large, and most requests do without it.
+                self.limits.admit(&visit, &taken, client, now)?;
                 let cookie = Box::pin(self.commit(upstream, visit, taken, head, &mut answer, now)).await?;
                 if let Some(jar) = &jar {
                     jar.tell_browser(&cookie, answer.headers());
@@ -320,28 +332,6 @@ impl Proxy {
             headers.append(SET_COOKIE, set_cookie);
             headers::keep_from_caches(headers);
         }
-    }
-
-    /// Our own answer, where the upstream's cannot be had. It never carries a cookie.
-    fn refuse(error: &Error, id: &RequestId, exchange: Exchange, version: Version) -> Response<ResponseBody> {
-        match error.fault() {
-            Fault::Client => tracing::debug!(request = %id, "{error}"),
-            Fault::Server => tracing::warn!(request = %id, "{error}"),
-        }
-        let status = error.status();
-        exchange.answered(status);
-        let mut response = Response::new(ResponseBody::own(error.page(id), exchange));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if error.closes() && version != Version::HTTP_2 {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-        }
-        response
     }
 
     /// Ends the streams whose session has ended: WebSocket, server-sent events and gRPC. Called now and then by its worker.

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use session_gateway::config::{Config, Doubt, Kind, Mistakes, load, parse};
+use session_gateway::proxy::admission::CrossOrigin;
 use session_gateway::proxy::cookies::SameSite;
+use session_gateway::proxy::request_id::Policy;
 use session_gateway::proxy::route::OnStoreFailure;
 use session_gateway::proxy::upstream::{Protocol, Server, Trust};
 use session_gateway::store::near_cache;
@@ -121,6 +123,9 @@ fn the_manual_means_what_the_design_says() {
     assert_eq!((&route.host, route.path.as_str(), route.upstream), (&None, "/", 0));
     assert_eq!((route.session, route.passive), (true, false));
     assert_eq!(route.on_store_failure, OnStoreFailure::Reject);
+    assert_eq!((&route.require_user, route.csrf, route.max_body_size), (&None, CrossOrigin::Report, None));
+    assert_eq!(config.proxy.request_id, Policy::Keep);
+    assert_eq!((listen.max_headers, listen.max_requests, config.proxy.limits.max_uri_size), (100, 10_000, 8 << 10));
     assert_eq!(config.admin, Some(admin::Settings { listen: ([127, 0, 0, 1], 9900).into(), token: None }));
     assert_eq!((config.log.level.as_str(), config.log.access), ("info", Access::Text));
     assert_eq!((config.proxy.routes.len(), config.proxy.upstreams.len()), (1, 1));
@@ -166,6 +171,10 @@ fn good_values_are_taken() {
         ("[upstream.app]", "jar = { mode = \"enforce\", capture = \"rails\", adopt_until = 2027-01-31 }"),
         ("[upstream.app]", "jar = { mode = \"observe\", adopt_until = \"2027-01-31\" }"),
         ("[[route]]", "host = \"*.example.com\"\npath = \"/app\"\nupstream = \"app\""),
+        ("[[route]]", "require_user = true\nupstream = \"app\""),
+        ("[[route]]", "require_user = true\nlogin_url = \"https://sso.example.com/in\"\nupstream = \"app\""),
+        ("[[route]]", "csrf = \"enforce\"\ntrusted_origins = [\"https://a.example:8443\"]\nupstream = \"app\""),
+        ("[[route]]", "max_body_size = \"0B\"\nupstream = \"app\""),
         ("[store]", "kind = \"memory\"\nmax_sessions = 10"),
         ("[store]", "kind = \"redis\"\nurl = \"redis://a\"\nkey_prefix = \"app:1\"\ntimeout = \"1s\""),
         ("[log]", "level = \"info,session_gateway=debug\"\naccess = \"json\""),
@@ -178,6 +187,19 @@ fn good_values_are_taken() {
     assert_eq!(good(&with("[tls]", "certificate = \"a\"\nprivate_key = \"b\"")).tls, None, "no https, no TLS");
     assert_eq!(good(&format!("\u{feff}{LEAST}")), good(LEAST), "an editor's byte order mark is no mistake");
     assert_eq!(good(&LEAST.replace('\n', "\r\n")), good(LEAST), "nor are Windows' line ends");
+}
+
+#[test]
+fn a_login_page_is_for_everybody_on_the_host_that_it_is_for() {
+    let routes = |lines: [&str; 3]| {
+        lines.iter().fold(String::new(), |all, lines| format!("{all}[[route]]\nupstream = \"app\"\n{lines}\n"))
+    };
+    let members = "host = \"*.example.com\"\nrequire_user = true\nlogin_url = \"/login?a=b\"";
+    let before = LEAST.split("[[route]]").next().expect("what comes before the route");
+    let page = "host = \"*.example.com\"\npath = \"/login\"";
+    good(&format!("{before}{}", routes([members, page, "path = \"/\""])));
+    let text = format!("{before}{}", routes([members, "path = \"/login\"", "path = \"/\""]));
+    assert_eq!(summary(&mistakes(&text)), [(Kind::Conflict, "route[0].login_url", line_of(&text, "login_url"))]);
 }
 
 #[test]

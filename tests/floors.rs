@@ -31,7 +31,7 @@ const CRATES: [(&str, &[u8]); 11] = [
     ("dashmap", &[1]),
     ("redb", &[1]),
     ("redis", &[1]),
-    ("quick_cache", &[1]),
+    ("quick_cache", &[1, 3]),
     ("rustls", &[4, 6]),
     ("axum", &[4]),
 ];

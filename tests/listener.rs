@@ -34,6 +34,8 @@ const GET: &[u8] = b"GET /hello HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 fn limits() -> Limits {
     Limits {
+        max_headers: 100,
+        max_requests: 10_000,
         handshake_timeout: NEVER,
         header_timeout: NEVER,
         write_timeout: NEVER,

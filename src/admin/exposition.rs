@@ -128,6 +128,21 @@ impl Sum {
                 .encode_family(&[("route", route.as_str())])?
                 .encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)?;
         }
+        let help = "Requests refused because of what they are, by reason";
+        let mut family = counter(encoder, "requests_refused", help)?;
+        for (reason, sum) in [
+            ("headers", self.sum(|worker| &worker.proxy.refused.headers)),
+            ("uri", self.sum(|worker| &worker.proxy.refused.uri)),
+            ("body", self.sum(|worker| &worker.proxy.refused.body)),
+            ("user", self.sum(|worker| &worker.proxy.refused.user)),
+            ("cross_origin", self.sum(|worker| &worker.proxy.refused.cross_origin)),
+            ("new_sessions", self.sum(|worker| &worker.proxy.refused.births)),
+        ] {
+            sample(&mut family, &[("reason", reason)], sum)?;
+        }
+        let reported = self.sum(|worker| &worker.proxy.cross_origin);
+        let help = "Requests of other origins' pages that may have changed something in a session, passed on";
+        single(encoder, "requests_cross_origin", help, reported)?;
         let spoofed = self.sum(|worker| &worker.proxy.spoofed);
         single(encoder, "client_headers_removed", "Session headers sent by clients, removed", spoofed)
     }

@@ -10,9 +10,9 @@ use super::host;
 use super::jar::pattern;
 use super::mistake::{Fault, Kind, Place};
 use super::reader::Noted;
+use super::route::route_path;
 use super::section::{At, Named, Section};
 use super::session::Session;
-use super::upstream::route_path;
 use super::value::{choice, flag, malformed, text};
 
 /// Where a rule with a prefix is written.

@@ -11,7 +11,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::admin::{self, Token};
-use crate::proxy::request_id::{self, Policy};
+use crate::proxy::admission::Limits;
+use crate::proxy::request_id::Policy;
 use crate::telemetry::Access;
 use crate::{listener, proxy, store, telemetry, tls};
 
@@ -19,10 +20,11 @@ use super::Config;
 use super::cookies::possible;
 use super::mistake::{Fault, Kind, Place};
 use super::reader::Noted;
+use super::route::routes;
 use super::section::{At, Section};
-use super::session::session;
+use super::session::{bytes, session};
 use super::units::MIB;
-use super::upstream::{routes, upstreams};
+use super::upstream::upstreams;
 use super::value::{Value, address, choice, duration, flag, malformed, number, path, size, text};
 
 /// Reads the whole file. Every section is read before the first mistake ends it.
@@ -44,7 +46,9 @@ pub(super) fn file(root: &mut Section<'_>) -> Result<Config, Noted> {
     let log = root.section("log", log);
     let distinct = distinct(root, &addresses);
 
-    let ((listen, request_id), session) = (listen?, session?);
+    let ((listen, requests), session) = (listen?, session?);
+    let limits =
+        Limits { max_headers: listen.max_headers, max_uri_size: requests.max_uri_size, births: session.births.clone() };
     let prefixed = |(upstream, prefixed): (proxy::upstream::Settings, Vec<_>)| {
         possible(root, &upstream.cookies, &prefixed, (&listen, &session)).map(|()| upstream)
     };
@@ -61,7 +65,8 @@ pub(super) fn file(root: &mut Section<'_>) -> Result<Config, Noted> {
         proxy: proxy::Settings {
             cookie: session.cookie,
             headers: session.headers,
-            request_id,
+            request_id: requests.request_id,
+            limits,
             routes: routes?,
             upstreams: upstreams.into_iter().collect::<Result<_, _>>()?,
         },
@@ -79,11 +84,17 @@ fn tombstone<T>(upstreams: &Result<Vec<(proxy::upstream::Settings, T)>, Noted>) 
     Duration::from_mins(1).max(longest + Duration::from_secs(5))
 }
 
+/// What `[listen]` says of requests, which is the path's affair.
+struct Requests {
+    request_id: Policy,
+    max_uri_size: usize,
+}
+
 fn listen(
     section: &mut Section<'_>,
     has_tls: bool,
     addresses: &mut Vec<At<SocketAddr>>,
-) -> Result<(listener::Settings, request_id::Policy), Noted> {
+) -> Result<(listener::Settings, Requests), Noted> {
     let http = section.optional("http", address);
     let https = section.optional("https", address);
     let redirect = section.optional("redirect", flag);
@@ -94,6 +105,10 @@ fn listen(
     // hyper takes no read buffer below 8 KiB.
     let max_header_size = section.or("max_header_size", 32 << 10, size(8 << 10..=MIB));
     let drain_timeout = section.or("drain_timeout", Duration::from_secs(30), duration(MILLISECOND..=HOUR));
+    let max_headers = section.or("max_headers", 100, number(1..=10_000));
+    // hyper refuses paths and queries of 64 KiB on its own.
+    let max_uri_size = section.or("max_uri_size", 8 << 10, size(64..=60 << 10));
+    let max_requests = section.or("max_requests", 10_000, number(1..=usize::MAX >> 1));
     let words = [("keep", Policy::Keep), ("make", Policy::Make), ("off", Policy::Off)];
     let request_id = section.or("request_id", Policy::Keep, choice(&words));
     for address in [&http, &https].into_iter().flatten() {
@@ -127,9 +142,12 @@ fn listen(
         handshake_timeout: handshake_timeout?.value,
         header_timeout: header_timeout?.value,
         max_header_size: usize::try_from(max_header_size?.value).unwrap_or(usize::MAX),
+        max_headers: max_headers?.value,
+        max_requests: max_requests?.value,
         drain_timeout: drain_timeout?.value,
     };
-    Ok((listen, request_id?.value))
+    let requests = Requests { request_id: request_id?.value, max_uri_size: bytes(max_uri_size?.value) };
+    Ok((listen, requests))
 }
 
 /// Puts an address that is there on the list of those that must differ.

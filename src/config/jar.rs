@@ -9,8 +9,8 @@ use crate::session::UnixTime;
 
 use super::mistake::{Fault, Kind};
 use super::reader::Noted;
+use super::route::route_path;
 use super::section::Section;
-use super::upstream::route_path;
 use super::value::{Value, choice, list, malformed, text};
 
 /// Reads the section; none where the jar is off.

@@ -99,8 +99,11 @@ fn keys_without_a_default_are_shown_with_good_values() {
         std::fs::write(folder.path().join("certs").join(name), word).expect("a file in it");
     }
     let config = |manual: &str| {
-        // A domain goes with another name than `__Host-` only, and an authority with TLS only.
-        let text = uncommented(manual, true).replace("__Host-sid", "sid").replace("[\"http://", "[\"https://");
+        // A domain goes with another name than `__Host-` only, an authority with TLS only, a login page with a required user,
+        // and with a route for everybody, if it is here.
+        let mut text = uncommented(manual, true).replace("__Host-sid", "sid").replace("[\"http://", "[\"https://");
+        text = text.replace("require_user = false", "require_user = true");
+        text = text.replace("\"/login\"", "\"https://sso.example.com/login\"");
         let config = parse(&text, Path::new("gateway.toml"), folder.path());
         config.unwrap_or_else(|mistakes| panic!("{mistakes}"))
     };
@@ -108,6 +111,7 @@ fn keys_without_a_default_are_shown_with_good_values() {
     assert!(memory.admin.is_some_and(|admin| admin.token.is_some_and(|token| token.0 == "hush")));
     assert_eq!(memory.proxy.cookie.domain.as_deref(), Some("example.com"));
     assert_eq!(memory.proxy.routes[0].host.as_deref(), Some("app.example.com"));
+    assert!(memory.proxy.routes[0].require_user.as_ref().is_some_and(|login| login.url.is_some()));
     // Health checks have defaults where there is a path.
     let is_of_health = |line: &str| line.contains("no default without a path");
     let bare =

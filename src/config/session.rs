@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::proxy::admission::Births;
 use crate::proxy::cookies::{self, SameSite};
 use crate::proxy::headers;
 use crate::session::Lifetimes;
@@ -24,6 +25,8 @@ pub(super) struct Session {
     pub(super) sessions: sessions::Settings,
     pub(super) cookie: cookies::Settings,
     pub(super) headers: headers::Settings,
+    /// Whether, and how many, sessions an address may begin.
+    pub(super) births: Option<Births>,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -38,6 +41,7 @@ pub(super) fn session(section: &mut Section<'_>, tombstone: Duration) -> Result<
     let guest_cookie = section.or("guest_cookie", true, flag);
     let max_data = section.or("max_data", 64 << 10, size(1..=16 * MIB));
     let max_per_user = section.optional("max_per_user", number(1..=10_000));
+    let births = section.optional("max_new_per_address", number(1..=1_000_000));
     Ok(Session {
         keys: keys?,
         sessions: sessions::Settings {
@@ -48,11 +52,12 @@ pub(super) fn session(section: &mut Section<'_>, tombstone: Duration) -> Result<
         },
         cookie: cookie?,
         headers: headers?,
+        births: births?.value.map(|most| Births::new(u32::try_from(most).unwrap_or(u32::MAX))),
     })
 }
 
 /// A size that its limits keep far below what a `usize` holds.
-fn bytes(size: u64) -> usize {
+pub(super) fn bytes(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
 }
 

@@ -1,6 +1,6 @@
 //! All open connections of one listening socket: looked over for timeouts, told to stop, waited for.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -97,6 +97,8 @@ impl Connections {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) pulse: Rc<Pulse>,
+    /// How many requests it has carried.
+    requests: Cell<usize>,
     connections: Rc<Connections>,
 }
 
@@ -107,7 +109,13 @@ impl Entry {
         pulse.place.set(open.len());
         open.push(Rc::clone(&pulse));
         connections.counters.open.increment();
-        Self { pulse, connections: Rc::clone(connections) }
+        Self { pulse, requests: Cell::new(0), connections: Rc::clone(connections) }
+    }
+
+    /// Counts one more request; whether it is the last of so many.
+    pub(super) fn is_last_of(&self, most: usize) -> bool {
+        self.requests.set(self.requests.get() + 1);
+        self.requests.get() == most
     }
 }
 

@@ -25,6 +25,10 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// The most bytes a request head may have.
     pub max_header_size: usize,
+    /// The most header lines a request may have.
+    pub max_headers: usize,
+    /// How many requests a connection may carry.
+    pub max_requests: usize,
     /// How long requests in flight may go on after a stop is asked for.
     pub drain_timeout: Duration,
 }
@@ -41,6 +45,10 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// The most bytes a request head may have.
     pub max_header_size: usize,
+    /// The most header lines a request may have.
+    pub max_headers: usize,
+    /// How many requests a connection may carry; it is closed in order after the last.
+    pub max_requests: usize,
     /// How long requests in flight may go on after a stop is asked for.
     pub drain_timeout: Duration,
     /// How many connections may be open at once, over all workers.
@@ -58,6 +66,8 @@ impl Limits {
             header_timeout: settings.header_timeout,
             write_timeout: WRITE_TIMEOUT,
             max_header_size: settings.max_header_size,
+            max_headers: settings.max_headers,
+            max_requests: settings.max_requests,
             drain_timeout: settings.drain_timeout,
             slots: Slots::new(settings.max_connections),
         }

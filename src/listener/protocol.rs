@@ -12,6 +12,9 @@ use super::Limits;
 /// hyper's own 408 KiB buy no speed over it and cost memory for every slow reader.
 const MAX_BUFFER: usize = 256 * 1024;
 
+/// How many header lines hyper reads where nothing is said.
+const HYPERS_MAX_HEADERS: usize = 100;
+
 /// The two protocols, ready to serve connections.
 pub(super) struct Protocols {
     pub(super) http1: http1::Builder,
@@ -33,8 +36,11 @@ fn http1(limits: &Limits) -> http1::Builder {
         .max_buf_size(limits.max_header_size.max(MAX_BUFFER))
         // A client that closed its side is gone: its request is cancelled, and so is the upstream's work.
         .half_close(false);
-    // Left alone: `max_headers` (100 by default; naming it moves the parser's array from the stack to the heap), and
-    // `pipeline_flush` (experimental, and it copies every body into one buffer for a feature that no browser uses).
+    // Naming it moves the parser's array from the stack to the heap.
+    if limits.max_headers != HYPERS_MAX_HEADERS {
+        http1.max_headers(limits.max_headers);
+    }
+    // Left alone: `pipeline_flush` (experimental, and it copies every body into one buffer for a feature that no browser uses).
     http1
 }
 

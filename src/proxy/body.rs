@@ -25,6 +25,9 @@ pub enum Error {
     /// It is longer or shorter than the client had said.
     #[error("its length is not the one announced")]
     Length,
+    /// It is longer than its route allows, in bytes.
+    #[error("the body is longer than {0} bytes")]
+    TooLong(u64),
     /// Nothing came for too long.
     #[error("the body stood still for {} s", .0.as_secs())]
     Stalled(Duration),
@@ -40,6 +43,10 @@ struct Uploading {
     names: Rc<Names>,
     /// How long it may stand still, if that is for it to know.
     timeout: Option<Duration>,
+    /// How many bytes it may have.
+    most: u64,
+    /// How many of them have not come yet.
+    left: u64,
     /// Made when the body is first waited for, which a small one never is.
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether anything came since the timer was set. It is set anew when it fires, not for every piece.
@@ -47,13 +54,19 @@ struct Uploading {
 }
 
 impl RequestBody {
-    /// The client's, which may stand still for `timeout`.
-    pub fn new(incoming: Incoming, names: &Rc<Names>, timeout: Duration) -> Self {
+    /// The client's, which may stand still for `timeout`, and have so many bytes where there is a limit.
+    pub fn new(incoming: Incoming, names: &Rc<Names>, timeout: Duration, most: Option<u64>) -> Result<Self, Error> {
         if incoming.is_end_stream() {
-            return Self(None);
+            return Ok(Self(None));
+        }
+        let most = most.unwrap_or(u64::MAX);
+        // Before a byte of it is asked for (RFC 9110 section 10.1.1).
+        if incoming.size_hint().lower() > most {
+            return Err(Error::TooLong(most));
         }
         let names = Rc::clone(names);
-        Self(Some(Box::new(Uploading { incoming, names, timeout: Some(timeout), timer: None, moved: false })))
+        let timeout = Some(timeout);
+        Ok(Self(Some(Box::new(Uploading { incoming, names, timeout, most, left: most, timer: None, moved: false }))))
     }
 
     /// How long it is.
@@ -87,6 +100,11 @@ impl Uploading {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 self.moved = true;
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                let Some(left) = self.left.checked_sub(length) else {
+                    return Poll::Ready(Some(Err(Error::TooLong(self.most))));
+                };
+                self.left = left;
                 if let Some(trailers) = frame.trailers_mut() {
                     strip_trailers(trailers, &self.names);
                 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::access::RouteCounters;
-use super::{Settings, upstream};
+use super::error::Error;
+use super::{Settings, body, upstream};
 use crate::metrics::Counter;
 
 /// What one worker's requests count; the admin address sums them over workers.
@@ -27,12 +28,50 @@ pub struct Counters {
     pub shadowed: Counter,
     /// Clients' cookies that lack the prefix which the backend's own have in browsers, removed.
     pub unprefixed: Counter,
+    /// Requests refused because of what they are, by reason.
+    pub refused: Refused,
+    /// Requests of other sites' pages that may have changed something in a session, passed on.
+    pub cross_origin: Counter,
     /// Requests refused because the store could not be asked about their session.
     pub rejected: Counter,
     /// Requests served as a visitor's without a session for the same reason.
     pub served_anonymous: Counter,
     /// Requests served with their session as it was a while ago for the same reason.
     pub served_stale: Counter,
+}
+
+/// Requests refused because of what they are.
+#[derive(Debug, Default)]
+pub struct Refused {
+    /// They have too many header lines.
+    pub headers: Counter,
+    /// Their path and query are too long.
+    pub uri: Counter,
+    /// Their body is.
+    pub body: Counter,
+    /// They are no user's, where one is required.
+    pub user: Counter,
+    /// They come from another origin's page.
+    pub cross_origin: Counter,
+    /// Their client's address has begun too many sessions.
+    pub births: Counter,
+}
+
+impl Refused {
+    /// One more, where it is one of these.
+    pub(super) fn count(&self, error: &Error) {
+        let counter = match error {
+            Error::Headers { .. } => &self.headers,
+            Error::UriSize { .. } => &self.uri,
+            Error::BodySize(_)
+            | Error::Upstream { source: upstream::Error::RequestBody(body::Error::TooLong(_)), .. } => &self.body,
+            Error::User { .. } => &self.user,
+            Error::CrossOrigin { .. } => &self.cross_origin,
+            Error::Births { .. } => &self.births,
+            _ => return,
+        };
+        counter.increment();
+    }
 }
 
 impl Counters {
@@ -48,6 +87,8 @@ impl Counters {
             malformed: Counter::default(),
             shadowed: Counter::default(),
             unprefixed: Counter::default(),
+            refused: Refused::default(),
+            cross_origin: Counter::default(),
             rejected: Counter::default(),
             served_anonymous: Counter::default(),
             served_stale: Counter::default(),

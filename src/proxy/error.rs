@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
+use http::header::HeaderValue;
 
 use super::headers::ChangeError;
 use super::request_id::RequestId;
@@ -24,6 +25,39 @@ pub enum Error {
     /// A transfer coding other than chunked, which is not a proxy's to pass on (RFC 9112 section 6.1).
     #[error("the request has a transfer coding other than chunked")]
     Coding,
+    /// More header lines than allowed.
+    #[error("the request has more than {most} header lines")]
+    Headers {
+        /// How many may be.
+        most: usize,
+    },
+    /// A path and query longer than allowed.
+    #[error("the request's path and query have more than {most} bytes")]
+    UriSize {
+        /// How many may be.
+        most: usize,
+    },
+    /// A body longer than its route allows, as was said in advance.
+    #[error(transparent)]
+    BodySize(body::Error),
+    /// A route that is for users, and none is logged in.
+    #[error("the route is for users, and none is logged in")]
+    User {
+        /// Where to log in.
+        login: Option<HeaderValue>,
+    },
+    /// A request of another site's page, which may change something in the user's session.
+    #[error("the request was made by another origin's page: {origin:?}")]
+    CrossOrigin {
+        /// Whose, as far as the browser says.
+        origin: String,
+    },
+    /// The client's address has begun as many sessions as it may.
+    #[error("the client's address has begun as many sessions as it may within a minute")]
+    Births {
+        /// In how many seconds it may begin one.
+        seconds: u64,
+    },
     /// No route serves this host and path.
     #[error("no route serves this host and path")]
     NoRoute,
@@ -70,6 +104,14 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Host | Self::Path => StatusCode::BAD_REQUEST,
+            Self::Headers { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UriSize { .. } => StatusCode::URI_TOO_LONG,
+            Self::BodySize(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            // 303: what is asked for there is a page, whatever was asked for here (RFC 9110 section 15.4.4).
+            Self::User { login: Some(_) } => StatusCode::SEE_OTHER,
+            Self::User { login: None } => StatusCode::UNAUTHORIZED,
+            Self::CrossOrigin { .. } => StatusCode::FORBIDDEN,
+            Self::Births { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
@@ -97,6 +139,7 @@ impl Error {
                 upstream::Error::NoWebSocket => StatusCode::NOT_IMPLEMENTED,
                 upstream::Error::Unhealthy | upstream::Error::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
                 upstream::Error::RequestBody(body::Error::Stalled(_)) => StatusCode::REQUEST_TIMEOUT,
+                upstream::Error::RequestBody(body::Error::TooLong(_)) => StatusCode::PAYLOAD_TOO_LARGE,
                 upstream::Error::RequestBody(_) | upstream::Error::NotInHttp2 => StatusCode::BAD_REQUEST,
             },
         }
@@ -105,7 +148,7 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Coding => Fault::Client,
+            Self::Coding | Self::User { .. } => Fault::Client,
             _ if self.status().is_client_error() => Fault::Client,
             _ => Fault::Server,
         }
@@ -117,7 +160,17 @@ impl Error {
         match self {
             Self::Host | Self::Path | Self::Method | Self::Coding => true,
             Self::Upstream { source, .. } => matches!(source, upstream::Error::RequestBody(_)),
-            Self::NoRoute | Self::SessionEnded | Self::Session { .. } | Self::Change { .. } => false,
+            Self::Headers { .. }
+            | Self::UriSize { .. }
+            // What is left of the body is read or the connection closed by hyper.
+            | Self::BodySize(_)
+            | Self::User { .. }
+            | Self::CrossOrigin { .. }
+            | Self::Births { .. }
+            | Self::NoRoute
+            | Self::SessionEnded
+            | Self::Session { .. }
+            | Self::Change { .. } => false,
         }
     }
 

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use super::admission::{CrossOrigin, Login, Origin};
+
 /// One route as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -24,6 +26,14 @@ pub struct Settings {
     pub passive: bool,
     /// What becomes of a request whose session cannot be opened because the store does not answer.
     pub on_store_failure: OnStoreFailure,
+    /// Whether requests on it need a user, and where who is none is sent.
+    pub require_user: Option<Login>,
+    /// What becomes of requests from other sites' pages that may change something in a session.
+    pub csrf: CrossOrigin,
+    /// Whose pages may make them all the same.
+    pub trusted_origins: Vec<Origin>,
+    /// The most bytes a request's body may have.
+    pub max_body_size: Option<u64>,
 }
 
 /// What a session's ticket gets while the store cannot be asked. Whoever has none is served in any case.
@@ -177,6 +187,10 @@ mod tests {
                 session: true,
                 passive: false,
                 on_store_failure: OnStoreFailure::Reject,
+                require_user: None,
+                csrf: CrossOrigin::Report,
+                trusted_origins: Vec::new(),
+                max_body_size: None,
             })
             .collect();
         Table::new(&routes)

@@ -289,7 +289,14 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[upstream.app]", "websocket_timeout = \"2d\"", OutOfRange, "upstream.app.websocket_timeout"),
     ("[upstream.app]", "keepalive = \"0s\"", OutOfRange, "upstream.app.keepalive"),
     ("[upstream.app]", "max_idle = -1", OutOfRange, "upstream.app.max_idle"),
+    ("[listen]", "max_headers = 0", OutOfRange, "listen.max_headers"),
+    ("[listen]", "max_uri_size = \"1MiB\"", OutOfRange, "listen.max_uri_size"),
+    ("[listen]", "max_requests = 0", OutOfRange, "listen.max_requests"),
+    ("[session]", "max_new_per_address = 0", OutOfRange, "session.max_new_per_address"),
+    ("[[route]]", "trusted_origins = []", OutOfRange, "route[0].trusted_origins"),
     // Words
+    ("[listen]", "request_id = \"always\"", NotAChoice, "listen.request_id"),
+    ("[[route]]", "csrf = \"on\"", NotAChoice, "route[0].csrf"),
     ("[session]", "same_site = \"laxx\"", NotAChoice, "session.same_site"),
     ("[session]", "same_site = \"Lax\"", NotAChoice, "session.same_site"),
     ("[upstream.app]", "trust = \"all\"", NotAChoice, "upstream.app.trust"),
@@ -380,6 +387,17 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[[route]]", "host = \"*\"", Malformed, "route[0].host"),
     ("[[route]]", "host = \"a.*.com\"", Malformed, "route[0].host"),
     ("[[route]]", "host = \"bücher.example\"", Malformed, "route[0].host"),
+    ("[[route]]", "login_url = \"login\"", Malformed, "route[0].login_url"),
+    ("[[route]]", "login_url = \"//evil.example\"", Malformed, "route[0].login_url"),
+    ("[[route]]", "login_url = \"/login#form\"", Malformed, "route[0].login_url"),
+    ("[[route]]", "trusted_origins = [\"app.example\"]", Malformed, "route[0].trusted_origins[0]"),
+    ("[[route]]", "trusted_origins = [\"https://app.example/\"]", Malformed, "route[0].trusted_origins[0]"),
+    // What cannot hold
+    ("[[route]]", "login_url = \"/login\"", Conflict, "route[0].login_url"),
+    ("[[route]]", "login_url = \"/login\"\nrequire_user = true", Conflict, "route[0].login_url"),
+    ("[[route]]", "require_user = true\nsession = false", Conflict, "route[0].require_user"),
+    ("[[route]]", "require_user = true\non_store_failure = \"anonymous\"", Conflict, "route[0].require_user"),
+    ("[[route]]", "csrf = \"enforce\"\nsession = false", Conflict, "route[0].csrf"),
     ("[[route]]", "path = \"app\"", Malformed, "route[0].path"),
     ("[[route]]", "path = \"\"", Malformed, "route[0].path"),
     ("[[route]]", "path = \"/a?b\"", Malformed, "route[0].path"),
@@ -407,7 +425,7 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[session]", "persistent.idle = \"30m\"", UnknownKey, "session.persistent.idle"),
     ("[store]", "uri = \"redis://127.0.0.1\"", UnknownKey, "store.uri"),
     ("[upstream.app]", "server = \"http://a\"", UnknownKey, "upstream.app.server"),
-    ("[[route]]", "require_user = true", UnknownKey, "route[0].require_user"),
+    ("[[route]]", "compress = true", UnknownKey, "route[0].compress"),
     ("[log]", "file = \"a\"", UnknownKey, "log.file"),
     ("[admin]", "token = \"a\"", UnknownKey, "admin.token"),
     ("[[route]]", "upstream = \"ap\"", UnknownName, "route[0].upstream"),
@@ -540,7 +558,7 @@ error: session.renew_aftr: no such key
 7 | renew_aftr = "60m"
   | ^^^^^^^^^^
   |
-  = note: expected secure, cookie, domain, path, same_site, header_prefix, data_header_budget, keys, idle_timeout, lifetime, anonymous, persistent, renew_after, touch_after, guest_cookie, max_data or max_per_user
+  = note: expected secure, cookie, domain, path, same_site, header_prefix, data_header_budget, keys, idle_timeout, lifetime, anonymous, persistent, renew_after, touch_after, guest_cookie, max_data, max_per_user or max_new_per_address
   = help: did you mean `renew_after`?
 
 error: session.anonymous.idle_timeout: longer than lifetime, 2h

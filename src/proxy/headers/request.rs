@@ -223,6 +223,11 @@ impl<'a> Outgoing<'a> {
         push_line(bytes, "via", via(version).as_bytes());
     }
 
+    /// Whether the client may be asking for WebSocket.
+    pub fn names_websocket(&self) -> bool {
+        self.names_websocket
+    }
+
     /// Asks the upstream for WebSocket, where the client does: a GET without a body whose `Connection` says so, too
     /// (RFC 9110 section 7.8, RFC 6455 section 4.1). Other protocols are not asked for: what they would carry past this
     /// gateway, nobody has looked at.
