@@ -109,13 +109,12 @@ impl Error {
             Self::BodySize(_) => StatusCode::PAYLOAD_TOO_LARGE,
             // 303: what is asked for there is a page, whatever was asked for here (RFC 9110 section 15.4.4).
             Self::User { login: Some(_) } => StatusCode::SEE_OTHER,
-            Self::User { login: None } => StatusCode::UNAUTHORIZED,
             Self::CrossOrigin { .. } => StatusCode::FORBIDDEN,
             Self::Births { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::SessionEnded => StatusCode::UNAUTHORIZED,
+            Self::User { login: None } | Self::SessionEnded => StatusCode::UNAUTHORIZED,
             Self::Session { source, .. } => match source {
                 sessions::Error::Store(
                     store::Error::Full
