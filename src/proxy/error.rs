@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderValue;
 
-use super::headers::ChangeError;
+use super::headers::{ChangeError, Unframed};
 use super::request_id::RequestId;
 use super::{body, upstream};
 use crate::sessions;
@@ -22,9 +22,6 @@ pub enum Error {
     /// CONNECT, which asks for another kind of proxy, or TRACE, which would show the client what the upstream is told.
     #[error("the method is not for a proxy to pass on")]
     Method,
-    /// A transfer coding other than chunked, which is not a proxy's to pass on (RFC 9112 section 6.1).
-    #[error("the request has a transfer coding other than chunked")]
-    Coding,
     /// More header lines than allowed.
     #[error("the request has more than {most} header lines")]
     Headers {
@@ -58,6 +55,12 @@ pub enum Error {
         /// In how many seconds it may begin one.
         seconds: u64,
     },
+    /// Nobody can say how long it is.
+    #[error("{}", match .0 {
+        Unframed::Coding => "the request has a transfer coding other than chunked",
+        Unframed::Lengths => "the request has several lengths",
+    })]
+    Unframed(Unframed),
     /// No route serves this host and path.
     #[error("no route serves this host and path")]
     NoRoute,
@@ -103,7 +106,7 @@ impl Error {
     /// What the client is told.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Host | Self::Path => StatusCode::BAD_REQUEST,
+            Self::Host | Self::Path | Self::Unframed(Unframed::Lengths) => StatusCode::BAD_REQUEST,
             Self::Headers { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UriSize { .. } => StatusCode::URI_TOO_LONG,
             Self::BodySize(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -112,7 +115,7 @@ impl Error {
             Self::CrossOrigin { .. } => StatusCode::FORBIDDEN,
             Self::Births { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Coding => StatusCode::NOT_IMPLEMENTED,
+            Self::Unframed(Unframed::Coding) => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::User { login: None } | Self::SessionEnded => StatusCode::UNAUTHORIZED,
             Self::Session { source, .. } => match source {
@@ -147,7 +150,7 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Coding | Self::User { .. } => Fault::Client,
+            Self::Unframed(_) | Self::User { .. } => Fault::Client,
             _ if self.status().is_client_error() => Fault::Client,
             _ => Fault::Server,
         }
@@ -157,7 +160,7 @@ impl Error {
     /// taken it for, or what follows may be meant for a tunnel that was not opened (RFC 9110 section 9.3.6).
     pub fn closes(&self) -> bool {
         match self {
-            Self::Host | Self::Path | Self::Method | Self::Coding => true,
+            Self::Host | Self::Path | Self::Method | Self::Unframed(_) => true,
             Self::Upstream { source, .. } => matches!(source, upstream::Error::RequestBody(_)),
             Self::Headers { .. }
             | Self::UriSize { .. }
