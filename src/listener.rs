@@ -4,6 +4,7 @@
 //! that thread; the connection limit and the stop signal alone are shared.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -16,11 +17,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -240,9 +243,7 @@ where
 
     async fn http2<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
         let client = Rc::new(client);
-        // Nobody asks for another protocol here in a way that is passed on.
-        let switched = Switched::default();
-        let service = service_fn(|request| self.answer(request, Rc::clone(&client), entry, &switched, Ok(())));
+        let service = service_fn(|request| self.answer_stream(request, Rc::clone(&client), entry));
         let (stream, cork) = corked(Io::new(stream, &entry.pulse));
         let connection = pin!(self.protocols.http2.serve_connection(stream, service));
         let pull = |context: &mut Context<'_>| cork.pull(context);
@@ -277,6 +278,36 @@ where
             }
             Ok(response.map(|body| Tracked::new(body, in_flight)))
         }
+    }
+
+    /// The same for one of many that share a connection. What follows a CONNECT goes on in its stream.
+    fn answer_stream(
+        &self,
+        mut request: Request<Incoming>,
+        client: Rc<Client>,
+        entry: &Entry,
+    ) -> impl Future<Output = Result<Response<Tracked<B>>, Infallible>> + use<H, F, B> {
+        let in_flight = InFlight::begin(&entry.pulse);
+        let opening = (request.method() == Method::CONNECT)
+            .then(|| (hyper::upgrade::on(&mut request), InFlight::begin(&entry.pulse)));
+        let handler = self.handler.clone();
+        async move {
+            let mut response = handler(request, client).await;
+            if let Some((stream, in_flight)) = opening
+                && let Some(tunnel) = response.body_mut().switched()
+            {
+                tokio::task::spawn_local(carry(tunnel, stream, in_flight));
+            }
+            Ok(response.map(|body| Tracked::new(body, in_flight)))
+        }
+    }
+}
+
+/// Carries what goes on in a stream for as long as it lasts, or its connection.
+async fn carry(tunnel: Box<Tunnel>, stream: OnUpgrade, _in_flight: InFlight) {
+    match stream.await {
+        Ok(stream) => tunnel.carry(TokioIo::new(stream), Bytes::new()).await,
+        Err(error) => debug!(%error, "the stream of a WebSocket ended before it was open"),
     }
 }
 

@@ -21,9 +21,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, HeaderValue, SET_COOKIE, UPGRADE};
+use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SET_COOKIE, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
+use hyper::ext::Protocol;
 
 use crate::session::{Change, UnixTime};
 use crate::sessions::{Answer as MayCarry, Cookie, Error as SessionError, Sessions, Visit};
@@ -38,7 +39,7 @@ use error::Error;
 use headers::{Names, Outgoing, Streaming};
 use request_id::{RequestId, RequestIds};
 use route::OnStoreFailure;
-use stream::{SessionEnd, Streams, Tunnel};
+use stream::{Connect, SessionEnd, Streams, Tunnel};
 use upstream::{Trust, Upstream};
 
 /// What is known of the client's connection when a request arrives on it.
@@ -148,13 +149,16 @@ impl Proxy {
 
     /// Answers one request, whatever it is.
     pub async fn serve(self: Rc<Self>, request: Request<Incoming>, client: Rc<Client>) -> Response<ResponseBody> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let id = self.request_ids.name(&head.headers);
         let mut exchange = Exchange::begin(self.access.as_ref(), client.address.ip(), &head, &id);
+        Connect::take_up(&mut head);
         let answered = self.exchange(&head, &id, body, &client, &mut exchange).await;
         let received = answered.as_ref().map_or(Version::HTTP_11, |(answer, _)| answer.version());
         let mut response = match answered {
-            Ok((answer, end)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => switch(answer, end, exchange),
+            Ok((answer, end)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                switch(answer, end, exchange, head.version)
+            }
             Ok((answer, end)) => respond(answer, end, exchange),
             Err(error) => self.refuse(&error, &id, exchange, head.version),
         };
@@ -179,7 +183,7 @@ impl Proxy {
 
         // Before anything of our own is added, since a client may name it in Connection.
         let outgoing = Outgoing::read(head, host, self.request_ids.told(id), &self.names);
-        let mut outgoing = outgoing.map_err(Error::Unframed)?;
+        let mut outgoing = outgoing.map_err(|headers::ForeignCoding| Error::Coding)?;
         self.counters.spoofed.add(outgoing.spoofed);
         let now = self.clock.now();
         let ticket = self.sessions.ticket(outgoing.values(&self.cookie), now);
@@ -218,6 +222,10 @@ impl Proxy {
         let sent = upstream.exchange(&head.method, asked, written, body);
         let sent = stream::unless_ended(end.as_mut(), sent).await.ok_or(Error::SessionEnded)?;
         let mut answer = sent.map_err(|source| Error::upstream(upstream, source))?;
+        if let Some(connect) = head.extensions.get::<Connect>() {
+            let opened = connect.check(answer.status(), answer.headers());
+            opened.map_err(|source| Error::NotOpened { upstream: upstream.name().to_owned(), source })?;
+        }
 
         self.counters.shadowed.add(self.cookie.remove_set_cookies(answer.headers()) as u64);
         let mut taken = self.take_change(upstream, visit.as_ref(), &mut answer)?;
@@ -251,7 +259,8 @@ impl Proxy {
 
     fn route(&self, head: &request::Parts, host: &[u8], exchange: &mut Exchange) -> Result<Way<'_>, Error> {
         if head.method == Method::CONNECT || head.method == Method::TRACE {
-            return Err(Error::Method);
+            let protocol = head.extensions.get::<Protocol>();
+            return Err(if protocol.is_some() { Error::Protocol } else { Error::Method });
         }
         if head.uri.path_and_query().is_some_and(|target| !target.as_str().is_ascii()) {
             return Err(Error::Path);
@@ -365,14 +374,24 @@ fn respond(answer: upstream::Answer, end: Option<SessionEnd>, exchange: Exchange
     response
 }
 
-/// The head of an answer that switches to WebSocket, and, in place of a body, the connection that speaks it.
-fn switch(answer: upstream::Answer, end: Option<SessionEnd>, exchange: Exchange) -> Response<ResponseBody> {
+/// The head of an answer that switches to WebSocket, and, in place of a body, the connection that speaks it. Over HTTP/2 it
+/// is a success, and nothing is switched but the stream (RFC 8441 section 5.1).
+fn switch(
+    answer: upstream::Answer,
+    end: Option<SessionEnd>,
+    exchange: Exchange,
+    version: Version,
+) -> Response<ResponseBody> {
     let timeout = answer.websocket_timeout();
     let (mut headers, server) = answer.into_switched();
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     let mut response = Response::new(ResponseBody::switched(Tunnel::new(server, timeout, end, exchange)));
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    if version == Version::HTTP_2 {
+        headers.remove(SEC_WEBSOCKET_ACCEPT);
+    } else {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    }
     *response.headers_mut() = headers;
     response
 }

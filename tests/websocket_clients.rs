@@ -1,5 +1,5 @@
-//! WebSocket as those who use it speak it: the clients of `websockets` and `ws` over TLS, the gateway, and the server of
-//! `websockets`.
+//! WebSocket as those who use it speak it: the clients of `websockets` and `ws` over TLS, and Chromium over HTTP/2; the
+//! gateway; and the server of `websockets`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "apps/process.rs"]
@@ -97,6 +97,15 @@ fn revoked(client: Client) {
         client
     };
     assert!(client.wait().unwrap().success());
+}
+
+#[test]
+fn chromium_opens_websockets_over_http2_and_they_end_with_its_session() {
+    if tools::skipped() {
+        return;
+    }
+    let stand = Stand::start();
+    tools::visit_in_chromium("websocket/chromium.js", &format!("https://{}", stand.site.https().address));
 }
 
 /// Every promise is made for both clients.

@@ -48,6 +48,8 @@ fn http2(limits: &Limits) -> http2::Builder<Local> {
     let mut http2 = http2::Builder::new(Local);
     http2
         .timer(TokioTimer::new())
+        // For WebSocket (RFC 8441 section 3).
+        .enable_connect_protocol()
         .max_concurrent_streams(100)
         // Both bound what streams that are reset at once can cost (CVE-2023-44487, RUSTSEC-2024-0003).
         .max_pending_accept_reset_streams(20)

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderValue;
 
-use super::headers::{ChangeError, Unframed};
+use super::headers::ChangeError;
 use super::request_id::RequestId;
+use super::stream::NotOpened;
 use super::{body, upstream};
 use crate::sessions;
 use crate::store;
@@ -22,6 +23,12 @@ pub enum Error {
     /// CONNECT, which asks for another kind of proxy, or TRACE, which would show the client what the upstream is told.
     #[error("the method is not for a proxy to pass on")]
     Method,
+    /// An extended CONNECT for another protocol than WebSocket (RFC 9220 section 3).
+    #[error("the protocol is not one that is passed on")]
+    Protocol,
+    /// A transfer coding other than chunked, which is not a proxy's to pass on (RFC 9112 section 6.1).
+    #[error("the request has a transfer coding other than chunked")]
+    Coding,
     /// More header lines than allowed.
     #[error("the request has more than {most} header lines")]
     Headers {
@@ -55,12 +62,6 @@ pub enum Error {
         /// In how many seconds it may begin one.
         seconds: u64,
     },
-    /// Nobody can say how long it is.
-    #[error("{}", match .0 {
-        Unframed::Coding => "the request has a transfer coding other than chunked",
-        Unframed::Lengths => "the request has several lengths",
-    })]
-    Unframed(Unframed),
     /// No route serves this host and path.
     #[error("no route serves this host and path")]
     NoRoute,
@@ -82,6 +83,14 @@ pub enum Error {
         upstream: String,
         /// Which, and why.
         source: ChangeError,
+    },
+    /// The answer to a WebSocket's handshake cannot be told over HTTP/2.
+    #[error("upstream {upstream} has not opened the WebSocket: {source}")]
+    NotOpened {
+        /// The upstream's name.
+        upstream: String,
+        /// Why.
+        source: NotOpened,
     },
     /// No answer.
     #[error("upstream {upstream}: {source}")]
@@ -106,7 +115,7 @@ impl Error {
     /// What the client is told.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Host | Self::Path | Self::Unframed(Unframed::Lengths) => StatusCode::BAD_REQUEST,
+            Self::Host | Self::Path => StatusCode::BAD_REQUEST,
             Self::Headers { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UriSize { .. } => StatusCode::URI_TOO_LONG,
             Self::BodySize(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -115,7 +124,7 @@ impl Error {
             Self::CrossOrigin { .. } => StatusCode::FORBIDDEN,
             Self::Births { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Unframed(Unframed::Coding) => StatusCode::NOT_IMPLEMENTED,
+            Self::Coding | Self::Protocol => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::User { login: None } | Self::SessionEnded => StatusCode::UNAUTHORIZED,
             Self::Session { source, .. } => match source {
@@ -129,7 +138,7 @@ impl Error {
                 // The backend asked for more than a session may hold.
                 sessions::Error::Store(store::Error::DataOverLimit { .. }) => StatusCode::BAD_GATEWAY,
             },
-            Self::Change { .. } => StatusCode::BAD_GATEWAY,
+            Self::Change { .. } | Self::NotOpened { .. } => StatusCode::BAD_GATEWAY,
             Self::Upstream { source, .. } => match source {
                 upstream::Error::Connect { .. }
                 | upstream::Error::Closed
@@ -150,7 +159,7 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Unframed(_) | Self::User { .. } => Fault::Client,
+            Self::Coding | Self::Protocol | Self::User { .. } => Fault::Client,
             _ if self.status().is_client_error() => Fault::Client,
             _ => Fault::Server,
         }
@@ -160,7 +169,7 @@ impl Error {
     /// taken it for, or what follows may be meant for a tunnel that was not opened (RFC 9110 section 9.3.6).
     pub fn closes(&self) -> bool {
         match self {
-            Self::Host | Self::Path | Self::Method | Self::Unframed(_) => true,
+            Self::Host | Self::Path | Self::Method | Self::Coding => true,
             Self::Upstream { source, .. } => matches!(source, upstream::Error::RequestBody(_)),
             Self::Headers { .. }
             | Self::UriSize { .. }
@@ -170,9 +179,11 @@ impl Error {
             | Self::CrossOrigin { .. }
             | Self::Births { .. }
             | Self::NoRoute
+            | Self::Protocol
             | Self::SessionEnded
             | Self::Session { .. }
-            | Self::Change { .. } => false,
+            | Self::Change { .. }
+            | Self::NotOpened { .. } => false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What goes on behind the head of an answer: WebSocket, and streams that end with their session.
 
+mod connect;
 mod frames;
 mod open;
 mod tunnel;
@@ -8,6 +9,7 @@ use bytes::Buf;
 use http_body::Body;
 use http_body_util::{Empty, Full};
 
+pub use connect::{Connect, NotOpened};
 pub use open::{SessionEnd, Streams, unless_ended};
 pub use tunnel::Tunnel;
 

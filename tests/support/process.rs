@@ -125,6 +125,12 @@ impl Process {
         Door { address: self.http, tls: None }
     }
 
+    /// Where TLS is served.
+    pub fn https(&self) -> Door {
+        let address = self.err.wait("the address of https", |text| address(text, "listening on https://"));
+        Door { address, tls: Some(Arc::new(super::site::roots(&self.dir.path().join("dev.crt")))) }
+    }
+
     /// A new visitor, in clear text.
     pub fn browser(&self) -> Browser {
         Browser::new(self.door(), "localhost")

@@ -7,14 +7,14 @@ from websockets.asyncio.server import serve
 
 
 def respond(connection, request):
-    """What is no WebSocket: a login, and a page to open one from."""
+    """What is no WebSocket: a page to open one from, a login and a logout."""
     path = request.path.split("?")[0]
-    if path == "/login":
-        response = connection.respond(http.HTTPStatus.OK, "welcome")
-        response.headers["X-Session-User"] = "alice"
+    changes = {"/": (), "/login": ("X-Session-User", "alice"), "/logout": ("X-Session-End", "this")}
+    if path in changes:
+        response = connection.respond(http.HTTPStatus.OK, "a page")
+        if changes[path]:
+            response.headers[changes[path][0]] = changes[path][1]
         return response
-    if path == "/":
-        return connection.respond(http.HTTPStatus.OK, "a page")
     if path == "/refuse":
         return connection.respond(http.HTTPStatus.FORBIDDEN, "no")
     return None
@@ -24,6 +24,8 @@ async def converse(connection):
     path, _, query = connection.request.path.partition("?")
     if path == "/whoami":
         await connection.send(connection.request.headers.get("X-Session-User", "nobody"))
+    if path == "/via":
+        await connection.send(connection.request.headers["Via"])
     if path == "/close":
         await connection.close(int(query), "as you like")
     if path == "/ping":

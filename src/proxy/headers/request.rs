@@ -8,7 +8,7 @@ use http::header::{CONNECTION, HeaderValue};
 use http::{Method, Version, request};
 
 use super::field::{ConnectionOptions, Field, has_option};
-use super::hop::{Unframed, via};
+use super::hop::{ForeignCoding, via};
 use super::{Names, push_line};
 use crate::metrics::Counter;
 use crate::proxy::cookies::OurCookie;
@@ -79,7 +79,7 @@ impl<'a> Outgoing<'a> {
         host: &[u8],
         id: Option<&RequestId>,
         names: &Names,
-    ) -> Result<Self, Unframed> {
+    ) -> Result<Self, ForeignCoding> {
         let mut bytes = Vec::with_capacity(USUAL);
         bytes.extend_from_slice(head.method.as_str().as_bytes());
         bytes.push(b' ');
@@ -118,9 +118,8 @@ impl<'a> Outgoing<'a> {
                 Field::Cookie => this.cookies.rest.push(value),
                 // A transfer coding other than chunked is not a proxy's to pass on: nobody said that the next recipient
                 // understands it (RFC 9112 section 6.1).
-                Field::TransferEncoding if coded || !is_chunked(value) => return Err(Unframed::Coding),
+                Field::TransferEncoding if coded || !is_chunked(value) => return Err(ForeignCoding),
                 Field::TransferEncoding => coded = true,
-                Field::ContentLength if this.has_length => return Err(Unframed::Lengths),
                 Field::ContentLength => this.has_length = true,
                 Field::Upgrade => this.names_websocket |= has_option(value.as_bytes(), b"websocket"),
                 Field::Te => this.wants_trailers |= has_option(value.as_bytes(), b"trailers"),
@@ -230,11 +229,13 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Asks the upstream for WebSocket, where the client does: a GET without a body whose `Connection` says so, too
-    /// (RFC 9110 section 7.8, RFC 6455 section 4.1). Other protocols are not asked for: what they would carry past this
+    /// (RFC 9110 section 7.8, RFC 6455 section 4.1). Over HTTP/2 there is no such header but where this gateway has made a
+    /// handshake of an extended CONNECT. Other protocols are not asked for: what they would carry past this
     /// gateway, nobody has looked at.
     pub fn ask(&mut self, head: &request::Parts, length: Length) -> Asked {
         let for_websocket = self.names_websocket
-            && (&head.method, head.version, length) == (&Method::GET, Version::HTTP_11, Length::Empty)
+            && (&head.method, length) == (&Method::GET, Length::Empty)
+            && head.version != Version::HTTP_10
             && head.headers.get_all(CONNECTION).iter().any(|line| has_option(line.as_bytes(), b"upgrade"));
         if for_websocket {
             push_line(&mut self.bytes, "connection", b"upgrade");
