@@ -262,9 +262,6 @@ where
     ) -> impl Future<Output = Result<Response<Tracked<B>>, Distrusted>> + use<H, F, B> {
         let in_flight = InFlight::begin(&entry.pulse);
         let is_last = entry.is_last_of(self.limits.max_requests);
-        if is_last && request.version() == Version::HTTP_2 {
-            entry.pulse.finish();
-        }
         let (handler, switched) = (self.handler.clone(), Rc::clone(switched));
         // Called within: a future that is given here and awaited there would have its size twice in this one, which hyper
         // moves for every request.
@@ -273,7 +270,7 @@ where
             let mut response = handler(request, client).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 switched.set(response.body_mut().switched());
-            } else if is_last && response.version() != Version::HTTP_2 {
+            } else if is_last {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response.map(|body| Tracked::new(body, in_flight)))
@@ -288,6 +285,9 @@ where
         entry: &Entry,
     ) -> impl Future<Output = Result<Response<Tracked<B>>, Infallible>> + use<H, F, B> {
         let in_flight = InFlight::begin(&entry.pulse);
+        if entry.is_last_of(self.limits.max_requests) {
+            entry.pulse.finish();
+        }
         let opening = (request.method() == Method::CONNECT)
             .then(|| (hyper::upgrade::on(&mut request), InFlight::begin(&entry.pulse)));
         let handler = self.handler.clone();
