@@ -93,7 +93,7 @@ impl Bench {
         let memory = Arc::new(memory);
         let ring = KeyRing::new(&[[7; 32]], "__Host-sid").expect("one long key");
         let settings = Settings { lifetimes: lifetimes(), guest_cookie: true, max_data: 64 * 1024, max_per_user: None };
-        let counters = Arc::new(Counters::new(ring.len()));
+        let counters = Arc::new(Counters::default());
         let sessions = Sessions::new(Store::Memory(Arc::clone(&memory)), Arc::new(ring), Arc::new(settings), counters);
         let patches = (0..ROUNDS).map(|round| change(None, u32::try_from(round).expect("a few"))).collect();
         Self { sessions, memory, patches }

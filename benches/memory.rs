@@ -92,7 +92,7 @@ fn empty() -> (Sessions, Store) {
     let store = Store::Memory(Arc::new(Memory::new(bounds, lifetimes.clone())));
     let ring = KeyRing::new(&[[7; 32]], "__Host-sid").expect("one long key");
     let settings = Settings { lifetimes, guest_cookie: true, max_data: 64 * 1024, max_per_user: None };
-    let counters = Arc::new(Counters::new(ring.len()));
+    let counters = Arc::new(Counters::default());
     (Sessions::new(store.clone(), Arc::new(ring), Arc::new(settings), counters), store)
 }
 

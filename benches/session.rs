@@ -170,7 +170,7 @@ fn in_memory() -> Store {
 }
 
 fn sessions(store: Store) -> Sessions {
-    let counters = Arc::new(Counters::new(1));
+    let counters = Arc::new(Counters::default());
     let settings = Settings { lifetimes: lifetimes(), guest_cookie: true, max_data: 64 * 1024, max_per_user: None };
     Sessions::new(store, Arc::new(ring()), Arc::new(settings), counters)
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod exposition;
+mod reloads;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{Query, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
@@ -25,6 +27,7 @@ use crate::proxy::stream::MaySwitch;
 use crate::proxy::{Client, Clock};
 use crate::sessions::Sessions;
 pub use exposition::{Exposition, Worker};
+pub use reloads::Reloads;
 
 /// Where the admin address listens and who may use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,19 +68,35 @@ pub struct Admin {
     pub token: Option<Token>,
 }
 
-impl Admin {
+/// What answers at the admin address at present.
+#[derive(Debug)]
+pub struct Desk(Arc<ArcSwap<Router>>);
+
+impl Desk {
+    /// This does.
+    pub fn new(admin: Admin) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(admin.router())))
+    }
+
+    /// From now on this does.
+    pub fn install(&self, admin: Admin) {
+        self.0.store(Arc::new(admin.router()));
+    }
+
     /// What answers its requests, for a listener to serve.
-    pub fn handler(self) -> impl Fn(http::Request<Incoming>, Rc<Client>) -> Answer + Clone {
-        let router = self.router();
+    pub fn handler(&self) -> impl Fn(http::Request<Incoming>, Rc<Client>) -> Answer + Clone + Send + use<> {
+        let current = Arc::clone(&self.0);
         move |request, _| {
-            let mut router = router.clone();
+            let mut router = Router::clone(&current.load());
             Box::pin(async move {
                 let answered: Result<Response, Infallible> = router.call(request).await;
                 answered.unwrap_or_else(|never| match never {})
             })
         }
     }
+}
 
+impl Admin {
     fn router(self) -> Router {
         let guarded = Router::new()
             .route("/metrics", get(metrics))

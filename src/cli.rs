@@ -67,7 +67,7 @@ fn load(path: &std::path::Path) -> anyhow::Result<Config> {
 
 fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
     let config = load(path)?;
-    telemetry::init(&config.log);
+    let level = telemetry::init(&config.log);
     config.doubts().for_each(|doubt| tracing::warn!("{doubt}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -75,7 +75,7 @@ fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let gateway = Gateway::start(&config, Clock::System)?;
+        let mut gateway = Gateway::start(&config, Clock::System)?;
         if let Some(address) = gateway.http {
             tracing::info!("listening on http://{address}");
         }
@@ -89,7 +89,7 @@ fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => tracing::warn!("SIGHUP: this version cannot reload; restart to apply changes"),
+                _ = hangup.recv() => reload(&mut gateway, path, &level),
             }
         }
         tracing::info!("stopping: no new connections, requests in flight may end");
@@ -102,6 +102,27 @@ fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
         }
         Ok(())
     })
+}
+
+/// Goes by the file as it is now, if there is nothing wrong with it.
+fn reload(gateway: &mut Gateway, path: &std::path::Path, level: &telemetry::Level) {
+    let read = config::load(path);
+    let log = read.as_ref().ok().map(|config| (config.log.clone(), config.doubts().collect::<Vec<_>>()));
+    match (gateway.reload(read), log) {
+        (Ok(()), Some((log, doubts))) => {
+            level.set(&log);
+            tracing::info!("{} was read again, and new requests go by it", path.display());
+            for doubt in doubts {
+                tracing::warn!("{doubt}");
+            }
+        }
+        (Ok(()), None) => {}
+        (Err(error), _) => {
+            // Mistakes are a page with the lines they are in.
+            let between = if error.is::<Mistakes>() { '\n' } else { ' ' };
+            tracing::error!("the configuration stays as it was:{between}{error:#}");
+        }
+    }
 }
 
 fn check(path: &std::path::Path) -> anyhow::Result<()> {

@@ -2,10 +2,14 @@
 
 mod files;
 mod keeper;
+mod path;
+mod plan;
 mod prober;
+mod reload;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -13,20 +17,25 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
+use hyper::body::Incoming;
+use rustls::ClientConfig;
 use tokio::runtime::LocalRuntime;
-use tokio_rustls::TlsConnector;
+use tokio::sync::watch;
 
-use crate::admin::{self, Admin, Exposition};
-use crate::config::Config;
+use crate::admin::{self, Desk};
+use crate::config::{Config, Mistakes};
 use crate::listener::{self, Edge, Limits, Slots, Stop};
-use crate::proxy::{self, Clock, upstream};
+use crate::proxy::{self, Client, Clock};
 use crate::sessions::{self, Sessions};
 use crate::store::{self, Memory, Redis, Store};
 use crate::telemetry::AccessWriter;
 use crate::tls;
 pub use files::Files;
 use keeper::Keeper;
+use plan::Plan;
 use prober::Prober;
+use reload::{Running, Shown};
 use worker::{Sockets, Worker};
 
 /// How often expired entries are dropped from memory.
@@ -48,6 +57,7 @@ pub struct Gateway {
     pub admin: Option<SocketAddr>,
     /// What TLS is served with, if it is.
     pub tls: Option<Arc<tls::Reloadable>>,
+    running: Running,
     ready: Arc<AtomicBool>,
     stop: Stop,
     workers: Vec<JoinHandle<()>>,
@@ -56,67 +66,51 @@ pub struct Gateway {
     sweeper: Option<(Sender<()>, JoinHandle<()>)>,
     keeper: Option<Keeper>,
     prober: Option<Prober>,
-    access: Option<AccessWriter>,
+    access: AccessWriter,
 }
 
 impl Gateway {
     /// Reads keys and certificates, binds every address, starts the workers; returns once requests are served.
     pub fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let files = Files::read(config)?;
-        let ring = Arc::new(files.ring);
-        let settings = Arc::new(config.sessions.clone());
         let count = config.listen.workers;
         let mut http = Bound::new(config.listen.http, count)?;
         let mut https = Bound::new(config.listen.https, count)?;
         let mut admin = Bound::new(config.admin.as_ref().map(|admin| admin.listen), 1)?;
 
-        let lifetimes = settings.lifetimes.clone();
-        let (store, keeper) = match &config.store {
-            store::Settings::Memory(bounds, None) => {
-                (Store::Memory(Arc::new(Memory::new(bounds.clone(), lifetimes))), None)
-            }
-            // Read before the first request, or its session would not be there and its cookie be replaced. Connections
-            // that come meanwhile wait at the sockets.
-            store::Settings::Memory(bounds, Some(file)) => {
-                let (memory, keeper) = Keeper::start(file, bounds, &lifetimes, clock.clone())?;
-                (Store::Memory(memory), Some(keeper))
-            }
-            store::Settings::Redis(redis) => {
-                (Store::Redis(Redis::new(redis.clone(), lifetimes, files.store_tls)), None)
-            }
-        };
-
+        let (store, keeper) = open_store(config, files.store_tls, &clock)?;
         let lost_lines = Arc::new(AtomicU64::new(0));
-        let access =
-            AccessWriter::start(&config.log, Arc::clone(&lost_lines)).context("cannot start the access log")?;
+        let access = AccessWriter::start(Arc::clone(&lost_lines)).context("cannot start the access log")?;
         let stop = Stop::new();
-        let limits = Limits::new(&config.listen);
+        let limits = Arc::new(ArcSwap::from_pointee(Limits::new(&config.listen)));
         let tls = files.tls.map(tls::Reloadable::new).map(Arc::new);
-        let upstreams: Arc<[_]> = config.proxy.upstreams.iter().zip(files.upstream_tls).map(shared).collect();
-        let prober = Prober::start(&config.proxy, &upstreams)?;
+        let (told, adopted) = channel();
+        let plan = Arc::new(Plan::new(config, files.ring, files.upstream_tls, None, told));
+        let prober = Prober::start(&plan.proxy, &plan.upstreams)?;
+        let plans = watch::Sender::new(Arc::clone(&plan));
         let sessions_of = |counters: &Arc<sessions::Counters>| {
-            Sessions::new(store.for_worker(), Arc::clone(&ring), Arc::clone(&settings), Arc::clone(counters))
+            let (ring, settings) = (Arc::clone(&plan.ring), Arc::clone(&plan.sessions));
+            Sessions::new(store.for_worker(), ring, settings, Arc::clone(counters))
         };
 
         let (mut workers, mut counted) = (Vec::new(), Vec::new());
         for index in 0..count {
             let counters = admin::Worker {
                 connections: Arc::default(),
-                proxy: Arc::new(proxy::Counters::new(&config.proxy)),
-                sessions: Arc::new(sessions::Counters::new(ring.len())),
+                proxy: Arc::new(proxy::Counters::default()),
+                sessions: Arc::new(sessions::Counters::default()),
             };
             let worker = Worker {
                 sockets: Sockets { http: http.next(), https: https.next().zip(tls.as_ref().map(|tls| tls.config())) },
                 redirect_to: if config.listen.redirect { https.address.map(|address| address.port()) } else { None },
-                limits: limits.clone(),
+                limits: Arc::clone(&limits),
                 stop: stop.clone(),
                 sessions: sessions_of(&counters.sessions),
-                proxy: config.proxy.clone(),
-                upstreams: Arc::clone(&upstreams),
+                plans: plans.subscribe(),
                 clock: clock.clone(),
                 counters: Arc::clone(&counters.proxy),
                 connections: Arc::clone(&counters.connections),
-                access: access.as_ref().map(AccessWriter::handle),
+                lines: access.lines(),
             };
             workers.push(worker.spawn(index).context("cannot start a worker")?);
             counted.push(counters);
@@ -124,30 +118,34 @@ impl Gateway {
 
         let ready = Arc::new(AtomicBool::new(true));
         let admin_stop = Stop::new();
-        let api_counters = Arc::new(sessions::Counters::new(ring.len()));
-        let admin_thread = match (admin.next(), &config.admin) {
+        let api_counters = Arc::<sessions::Counters>::default();
+        let shown = Shown {
+            sessions: sessions_of(&api_counters),
+            workers: counted,
+            api_counters,
+            store: store.clone(),
+            clock: clock.clone(),
+            ready: Arc::clone(&ready),
+            reloads: Arc::default(),
+            lost_lines,
+        };
+        let (desk, admin_thread) = match (admin.next(), &config.admin) {
             (Some(socket), Some(settings)) => {
-                let exposition = Exposition::new(
-                    counted,
-                    Arc::clone(&api_counters),
-                    store.clone(),
-                    Arc::clone(&ring),
-                    (&config.proxy, Arc::clone(&upstreams)),
-                    lost_lines,
-                );
-                let admin = Admin {
-                    sessions: sessions_of(&api_counters),
-                    clock: clock.clone(),
-                    exposition: Arc::new(exposition),
-                    ready: Arc::clone(&ready),
-                    token: settings.token.clone(),
-                };
-                Some(
-                    serve_admin(socket, admin, &limits, admin_stop.clone())
-                        .context("cannot start the admin address")?,
-                )
+                let desk = Arc::new(Desk::new(shown.admin(&plan, settings)));
+                let thread = serve_admin(socket, desk.handler(), &limits.load(), admin_stop.clone());
+                (Some(desk), Some(thread.context("cannot start the admin address")?))
             }
-            _ => None,
+            _ => (None, None),
+        };
+        let running = Running {
+            config: config.clone(),
+            plans,
+            adopted,
+            limits,
+            tls: tls.clone(),
+            store: store.clone(),
+            shown,
+            desk,
         };
         let sweeper = match store {
             Store::Memory(memory) => Some(sweep(memory, clock).context("cannot start the sweeper")?),
@@ -158,6 +156,7 @@ impl Gateway {
             https: https.address,
             admin: admin.address,
             tls,
+            running,
             ready,
             stop,
             workers,
@@ -170,11 +169,33 @@ impl Gateway {
         })
     }
 
+    /// Goes by another configuration from now on, as a whole or not at all: what came of reading it decides. Returns when
+    /// every worker's new requests go by it, also those on connections that are open; requests under way end as they began.
+    pub fn reload(&mut self, read: Result<Config, Mistakes>) -> anyhow::Result<()> {
+        let reloaded = read.map_err(anyhow::Error::from).and_then(|config| {
+            self.running.check(&config)?;
+            let files = Files::read(&config)?;
+            // Stopped before anything is changed that it writes to.
+            if let Some(prober) = self.prober.take() {
+                prober.stop();
+            }
+            let plan = self.running.change(config, files);
+            self.prober = Prober::start(&plan.proxy, &plan.upstreams).unwrap_or_else(|error| {
+                tracing::error!("no server is asked whether it is well: {error:#}");
+                None
+            });
+            Ok(())
+        });
+        self.running.shown.reloads.count(reloaded.is_ok());
+        reloaded
+    }
+
     /// Stops accepting, lets requests in flight end within `drain_timeout`, writes what they changed, and joins every
     /// thread.
     pub fn stop(self) {
         self.ready.store(false, Ordering::Relaxed);
         self.stop.ask();
+        drop(self.running);
         for worker in self.workers {
             let _ = worker.join();
         }
@@ -192,15 +213,28 @@ impl Gateway {
         if let Some(keeper) = self.keeper {
             keeper.stop();
         }
-        if let Some(access) = self.access {
-            access.finish();
-        }
+        self.access.finish();
     }
 }
 
-/// What workers share of an upstream.
-fn shared((settings, tls): (&upstream::Settings, Option<Arc<rustls::ClientConfig>>)) -> Arc<upstream::Shared> {
-    Arc::new(upstream::Shared::new(settings, tls.map(TlsConnector::from)))
+fn open_store(
+    config: &Config,
+    tls: Option<Arc<ClientConfig>>,
+    clock: &Clock,
+) -> anyhow::Result<(Store, Option<Keeper>)> {
+    let lifetimes = config.sessions.lifetimes.clone();
+    Ok(match &config.store {
+        store::Settings::Memory(bounds, None) => {
+            (Store::Memory(Arc::new(Memory::new(bounds.clone(), lifetimes))), None)
+        }
+        // Read before the first request, or its session would not be there and its cookie be replaced. Connections
+        // that come meanwhile wait at the sockets.
+        store::Settings::Memory(bounds, Some(file)) => {
+            let (memory, keeper) = Keeper::start(file, bounds, &lifetimes, clock.clone())?;
+            (Store::Memory(memory), Some(keeper))
+        }
+        store::Settings::Redis(redis) => (Store::Redis(Redis::new(redis.clone(), lifetimes, tls)), None),
+    })
 }
 
 /// One address' sockets, one for each worker.
@@ -224,7 +258,10 @@ impl Bound {
 
 /// On a thread and runtime of its own, so that it answers when every worker is busy, and takes nothing from them. Its
 /// connections have limits of their own: whoever reaches it cannot keep clients out.
-fn serve_admin(socket: TcpListener, admin: Admin, limits: &Limits, stop: Stop) -> anyhow::Result<JoinHandle<()>> {
+fn serve_admin<H>(socket: TcpListener, handler: H, limits: &Limits, stop: Stop) -> anyhow::Result<JoinHandle<()>>
+where
+    H: Fn(http::Request<Incoming>, Rc<Client>) -> admin::Answer + Clone + Send + 'static,
+{
     let limits = Limits { slots: Slots::new(ADMIN_CONNECTIONS), drain_timeout: ADMIN_DRAIN, ..limits.clone() };
     let (started, start) = channel();
     let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
@@ -237,7 +274,8 @@ fn serve_admin(socket: TcpListener, admin: Admin, limits: &Limits, stop: Stop) -
                 Err(error) => drop(started.send(Err(error))),
                 Ok(socket) => {
                     let _ = started.send(Ok(()));
-                    listener::serve(socket, Edge::Http, limits, Arc::default(), stop, admin.handler()).await;
+                    let limits = Arc::new(ArcSwap::from_pointee(limits));
+                    listener::serve(socket, Edge::Http, limits, Arc::default(), stop, handler).await;
                 }
             }
         });

@@ -3,7 +3,7 @@
 //! Every worker runs `serve` once a listening socket, on its own `LocalRuntime`. What belongs to a connection stays on
 //! that thread; the connection limit and the stop signal alone are shared.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
@@ -27,7 +27,6 @@ use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -54,6 +53,7 @@ pub use stop::Stop;
 
 use connections::{Connections, Entry};
 use corked::corked;
+use limits::Slot;
 use protocol::Protocols;
 use pulse::{Io, Order, Request as InFlight, Tracked};
 use strict::Strict;
@@ -82,7 +82,7 @@ impl std::fmt::Debug for Edge {
 pub async fn serve<H, F, B>(
     listener: TcpListener,
     edge: Edge,
-    limits: Limits,
+    limits: Arc<ArcSwap<Limits>>,
     counters: Arc<Counters>,
     stop: Stop,
     handler: H,
@@ -92,9 +92,9 @@ pub async fn serve<H, F, B>(
     B: Body<Data = Bytes> + MaySwitch + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let drain_timeout = limits.drain_timeout;
-    let connections = Rc::new(Connections::new(&limits, Arc::clone(&counters)));
-    let worker = Rc::new(Worker { protocols: Protocols::new(&limits), edge, limits, counters, handler });
+    let terms = RefCell::new(Rc::new(Terms::new(limits.load_full())));
+    let connections = Rc::new(Connections::new(&terms.borrow().limits, Arc::clone(&counters)));
+    let worker = Rc::new(Worker { edge, limits, terms, counters, handler });
 
     tokio::select! {
         () = worker.accept(&listener, &connections) => {}
@@ -108,7 +108,7 @@ pub async fn serve<H, F, B>(
     tokio::select! {
         () = connections.ended() => {}
         never = connections.sweep() => match never {},
-        () = tokio::time::sleep(drain_timeout) => {
+        () = tokio::time::sleep(worker.limits.load().drain_timeout) => {
             connections.cut();
             connections.ended().await;
         }
@@ -126,10 +126,24 @@ type Switched = Rc<Cell<Option<Box<Tunnel>>>>;
 /// What every connection of one listening socket shares.
 struct Worker<H> {
     edge: Edge,
-    protocols: Protocols,
-    limits: Limits,
+    /// The limits as they are now.
+    limits: Arc<ArcSwap<Limits>>,
+    /// What the last connection was accepted under.
+    terms: RefCell<Rc<Terms>>,
     counters: Arc<Counters>,
     handler: H,
+}
+
+/// What a connection is accepted under, and keeps.
+struct Terms {
+    limits: Arc<Limits>,
+    protocols: Protocols,
+}
+
+impl Terms {
+    fn new(limits: Arc<Limits>) -> Self {
+        Self { protocols: Protocols::new(&limits), limits }
+    }
 }
 
 impl<H, F, B> Worker<H>
@@ -159,34 +173,46 @@ where
                 }
             };
             self.counters.accepted.increment();
-            let slot = self.slot().await;
+            let terms = self.terms(connections);
+            let slot = self.slot(&terms.limits.slots).await;
             let entry = Entry::new(connections);
             let worker = Rc::clone(self);
-            tokio::task::spawn_local(async move { worker.converse(stream, peer, entry, slot).await });
+            tokio::task::spawn_local(async move { worker.converse(stream, peer, &terms, entry, slot).await });
         }
+    }
+
+    /// What holds for a connection that is accepted now.
+    fn terms(&self, connections: &Connections) -> Rc<Terms> {
+        let limits = self.limits.load();
+        let mut terms = self.terms.borrow_mut();
+        if !Arc::ptr_eq(&limits, &terms.limits) {
+            connections.keep_to(&limits);
+            *terms = Rc::new(Terms::new(Arc::clone(&limits)));
+        }
+        Rc::clone(&terms)
     }
 
     /// A place below the connection limit. It is asked for after `accept`, not before: a worker that took the last place
     /// in advance would keep it from the worker to which the kernel hands the next client.
-    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
-        let slot = self.limits.slots.take();
+    async fn slot(&self, slots: &Slots) -> Option<Slot> {
+        let slot = slots.take();
         if slot.is_some() {
             return slot;
         }
         self.counters.at_limit.increment();
         debug!("as many connections as allowed are open; waiting for one to end");
-        self.limits.slots.wait().await
+        slots.wait().await
     }
 
     /// One connection, from its first byte to its last.
-    async fn converse(&self, stream: TcpStream, peer: SocketAddr, entry: Entry, _slot: Option<OwnedSemaphorePermit>) {
+    async fn converse(&self, stream: TcpStream, peer: SocketAddr, terms: &Terms, entry: Entry, _slot: Option<Slot>) {
         // An IPv4 client of a dual-stack socket is written as IPv4, as upstreams and rules expect it.
         let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         match &self.edge {
-            Edge::Http => self.http1(stream, Client::new(address, Scheme::Http), &entry).await,
+            Edge::Http => self.http1(stream, Client::new(address, Scheme::Http), terms, &entry).await,
             Edge::Https(config) => {
                 let acceptor = TlsAcceptor::from(config.load_full());
-                let handshake = tokio::time::timeout(self.limits.handshake_timeout, acceptor.accept(stream));
+                let handshake = tokio::time::timeout(terms.limits.handshake_timeout, acceptor.accept(stream));
                 let stream = match entry.pulse.unless_told(Order::Finish, handshake).await {
                     Some(Ok(Ok(stream))) => stream,
                     Some(Ok(Err(error))) => {
@@ -202,25 +228,28 @@ where
                 };
                 let client = Client::new(address, Scheme::Https);
                 if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                    self.http2(stream, client, &entry).await;
+                    self.http2(stream, client, terms, &entry).await;
                 } else {
-                    self.http1(stream, client, &entry).await;
+                    self.http1(stream, client, terms, &entry).await;
                 }
             }
         }
     }
 
-    async fn http1<S: Socket + AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
+    async fn http1<S>(&self, stream: S, client: Client, terms: &Terms, entry: &Entry)
+    where
+        S: Socket + AsyncRead + AsyncWrite + Unpin,
+    {
         let client = Rc::new(client);
         let switched = Switched::default();
         let version = Cell::new(Version::HTTP_11);
         let service = service_fn(|request: Request<Incoming>| {
             version.set(request.version());
             let head = if entry.pulse.take_head() { Ok(()) } else { Err(Distrusted) };
-            self.answer(request, Rc::clone(&client), entry, &switched, head)
+            self.answer(request, Rc::clone(&client), (terms, entry), &switched, head)
         });
         let stream = Io::new(Strict::new(stream, &entry.pulse), &entry.pulse);
-        let mut connection = self.protocols.http1.serve_connection(stream, service);
+        let mut connection = terms.protocols.http1.serve_connection(stream, service);
         let finish = http1::Connection::graceful_shutdown;
         let ended = entry.pulse.drive(Pin::new(&mut connection), finish, |_| Poll::Ready(Ok(()))).await;
         match (&ended, switched.take()) {
@@ -241,11 +270,14 @@ where
         }
     }
 
-    async fn http2<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, client: Client, entry: &Entry) {
+    async fn http2<S>(&self, stream: S, client: Client, terms: &Terms, entry: &Entry)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let client = Rc::new(client);
-        let service = service_fn(|request| self.answer_stream(request, Rc::clone(&client), entry));
+        let service = service_fn(|request| self.answer_stream(request, Rc::clone(&client), (terms, entry)));
         let (stream, cork) = corked(Io::new(stream, &entry.pulse));
-        let connection = pin!(self.protocols.http2.serve_connection(stream, service));
+        let connection = pin!(terms.protocols.http2.serve_connection(stream, service));
         let pull = |context: &mut Context<'_>| cork.pull(context);
         let ended = entry.pulse.drive(connection, http2::Connection::graceful_shutdown, pull).await;
         report(&client, ended);
@@ -256,12 +288,12 @@ where
         &self,
         request: Request<Incoming>,
         client: Rc<Client>,
-        entry: &Entry,
+        (terms, entry): (&Terms, &Entry),
         switched: &Switched,
         head: Result<(), Distrusted>,
     ) -> impl Future<Output = Result<Response<Tracked<B>>, Distrusted>> + use<H, F, B> {
         let in_flight = InFlight::begin(&entry.pulse);
-        let is_last = entry.is_last_of(self.limits.max_requests);
+        let is_last = entry.is_last_of(terms.limits.max_requests);
         let (handler, switched) = (self.handler.clone(), Rc::clone(switched));
         // Called within: a future that is given here and awaited there would have its size twice in this one, which hyper
         // moves for every request.
@@ -282,10 +314,10 @@ where
         &self,
         mut request: Request<Incoming>,
         client: Rc<Client>,
-        entry: &Entry,
+        (terms, entry): (&Terms, &Entry),
     ) -> impl Future<Output = Result<Response<Tracked<B>>, Infallible>> + use<H, F, B> {
         let in_flight = InFlight::begin(&entry.pulse);
-        if entry.is_last_of(self.limits.max_requests) {
+        if entry.is_last_of(terms.limits.max_requests) {
             entry.pulse.finish();
         }
         let opening = (request.method() == Method::CONNECT)

@@ -5,7 +5,7 @@ pub mod admission;
 pub mod body;
 pub mod clock;
 pub mod cookies;
-mod counters;
+pub mod counters;
 pub mod error;
 pub mod headers;
 mod host;
@@ -93,13 +93,13 @@ pub struct Proxy {
     routes: route::Table,
     labels: Vec<Rc<RouteLabel>>,
     unrouted: Rc<RouteLabel>,
-    upstreams: Vec<Upstream>,
+    upstreams: Vec<Rc<Upstream>>,
     sessions: Sessions,
     cookie: OurCookie,
     same_site: SameSite,
     names: Rc<Names>,
     clock: Clock,
-    streams: Streams,
+    streams: Rc<Streams>,
     counters: Arc<Counters>,
     access: Option<Rc<AccessLog>>,
     request_ids: RequestIds,
@@ -121,30 +121,63 @@ impl Proxy {
         sessions: Sessions,
         clock: Clock,
         counters: Arc<Counters>,
-        access: Option<AccessLog>,
+        access: Option<Rc<AccessLog>>,
     ) -> Result<Self, http::header::InvalidHeaderName> {
-        let label =
-            |name: String, counters: &Arc<RouteCounters>| Rc::new(RouteLabel { name, counters: Arc::clone(counters) });
         let names = Rc::new(Names::new(&settings.headers)?);
-        let upstreams = settings.upstreams.iter().zip(shared).zip(&counters.upstreams);
-        let upstreams =
-            upstreams.map(|((settings, shared), of)| Upstream::new(settings, shared, &names, Arc::clone(of))).collect();
+        let upstreams = settings.upstreams.iter().zip(shared);
+        let upstreams = upstreams.map(|(settings, shared)| {
+            Rc::new(Upstream::new(settings, shared, &names, counters.upstreams.of(&settings.name)))
+        });
+        let label = |name: String, counters: Arc<RouteCounters>| Rc::new(RouteLabel { name, counters });
+        let labels = settings.routes.iter().map(route::Settings::label);
         Ok(Self {
             routes: route::Table::new(&settings.routes),
-            labels: settings.routes.iter().zip(&counters.routes).map(|(route, of)| label(route.label(), of)).collect(),
-            unrouted: label("none".to_owned(), &counters.unrouted),
-            upstreams,
+            labels: labels.map(|name| label(name.clone(), counters.routes.of(&name))).collect(),
+            unrouted: label("none".to_owned(), Arc::clone(&counters.unrouted)),
+            upstreams: upstreams.collect(),
             sessions,
             cookie: OurCookie::new(&settings.cookie),
             same_site: settings.cookie.same_site,
             names,
             clock,
-            streams: Streams::default(),
-            access: access.map(Rc::new),
+            streams: Rc::default(),
+            access,
             request_ids: RequestIds::new(settings.request_id),
             limits: settings.limits.clone(),
             counters,
         })
+    }
+
+    /// The path that follows `before`, which keeps the requests that are on it: open streams are watched from here on, and
+    /// an upstream that has not changed keeps its connections.
+    pub fn succeed(
+        before: &Self,
+        settings: &Settings,
+        shared: &[Arc<upstream::Shared>],
+        sessions: Sessions,
+        access: Option<Rc<AccessLog>>,
+    ) -> Result<Self, http::header::InvalidHeaderName> {
+        let (clock, counters) = (before.clock.clone(), Arc::clone(&before.counters));
+        let mut next = Self::new(settings, shared, sessions, clock, counters, access)?;
+        next.streams = Rc::clone(&before.streams);
+        let is_kept = |old: &Upstream, settings, shared| before.names == next.names && old.is_made_of(settings, shared);
+        let wanted = settings.upstreams.iter().zip(shared);
+        for (upstream, (settings, shared)) in next.upstreams.iter_mut().zip(wanted) {
+            if let Some(same) = before.upstreams.iter().find(|old| is_kept(old, settings, shared)) {
+                *upstream = Rc::clone(same);
+            }
+        }
+        for old in &before.upstreams {
+            if !next.upstreams.iter().any(|upstream| Rc::ptr_eq(upstream, old)) {
+                old.retire();
+            }
+        }
+        Ok(next)
+    }
+
+    /// Where its access lines go.
+    pub fn access(&self) -> Option<&Rc<AccessLog>> {
+        self.access.as_ref()
     }
 
     /// Answers one request, whatever it is.

@@ -150,6 +150,12 @@ impl Sessions {
         Self { store, ring, settings, counters }
     }
 
+    /// The same view of the same store, by another configuration.
+    #[must_use]
+    pub fn under(&self, ring: Arc<KeyRing>, settings: Arc<Settings>) -> Self {
+        Self { ring, settings, ..self.clone() }
+    }
+
     /// The first of a request's cookie values that is a ticket of ours. No store is asked.
     pub fn ticket<'a>(&self, candidates: impl Iterator<Item = &'a [u8]>, now: UnixTime) -> Option<Verified> {
         for value in candidates {
@@ -158,7 +164,7 @@ impl Sessions {
                     self.counters.outlived.increment();
                 }
                 Ok(verified) => {
-                    self.counters.valid[verified.key].increment();
+                    self.counters.valid.of(self.ring.id(verified.key)).increment();
                     return Some(verified);
                 }
                 Err(Refusal::Malformed) => self.counters.malformed.increment(),

@@ -12,7 +12,7 @@ pub mod redis;
 
 use std::sync::Arc;
 
-use crate::session::{Data, Edit, Entry, PublicId, Session, StoreKey, UnixTime, entry::Renewed, jar};
+use crate::session::{Data, Edit, Entry, Lifetimes, PublicId, Session, StoreKey, UnixTime, entry::Renewed, jar};
 
 pub use memory::Memory;
 pub use redis::Redis;
@@ -167,6 +167,15 @@ impl Store {
         match self {
             Self::Memory(memory) => Self::Memory(Arc::clone(memory)),
             Self::Redis(redis) => Self::Redis(redis.for_worker()),
+        }
+    }
+
+    /// From now on sessions live so long, in every worker's view. What is stored stays.
+    pub fn live_by(&self, lifetimes: &Lifetimes) {
+        let lifetimes = Arc::new(lifetimes.clone());
+        match self {
+            Self::Memory(memory) => memory.live_by(lifetimes),
+            Self::Redis(redis) => redis.live_by(&lifetimes),
         }
     }
 

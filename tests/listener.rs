@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::{Request, Response};
@@ -73,7 +74,8 @@ impl Server {
                 };
                 tokio::runtime::LocalRuntime::new().unwrap().block_on(async {
                     let socket = tokio::net::TcpListener::from_std(socket).unwrap();
-                    listener::serve(socket, edge, limits, counters, stop, handler).await;
+                    listener::serve(socket, edge, Arc::new(ArcSwap::from_pointee(limits)), counters, stop, handler)
+                        .await;
                 });
             }
         });

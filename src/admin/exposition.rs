@@ -1,5 +1,6 @@
 //! Every counter, summed over workers, as `OpenMetrics` text.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,16 +10,17 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::Reloads;
 use crate::metrics::{BUCKETS, Connections, Counter};
-use crate::proxy::access::RouteCounters;
 use crate::proxy::cookies::jar::Observed;
+use crate::proxy::counters::Named;
 use crate::proxy::upstream;
 use crate::session::KeyRing;
 use crate::store::{Store, file};
 use crate::{proxy, sessions};
 
 /// One worker's counters.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Worker {
     /// Of its connections.
     pub connections: Arc<Connections>,
@@ -43,14 +45,13 @@ impl Exposition {
         store: Store,
         ring: Arc<KeyRing>,
         (settings, shared): (&proxy::Settings, Arc<[Arc<upstream::Shared>]>),
-        lost_lines: Arc<AtomicU64>,
+        (reloads, lost_lines): (Arc<Reloads>, Arc<AtomicU64>),
     ) -> Self {
-        let routes = settings.routes.iter().map(proxy::route::Settings::label).chain(["none".to_owned()]).collect();
         let upstreams = settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
         let mut registry = Registry::with_prefix("session_gateway");
         let jars = settings.upstreams.iter().filter_map(|of| Some((of.name.clone(), of.jar.as_ref()?)));
         let observed = jars.map(|(upstream, jar)| (upstream, jar.observed.clone())).collect();
-        let sum = Sum { workers, admin, store, ring, routes, upstreams, shared, observed, lost_lines };
+        let sum = Sum { workers, admin, store, ring, upstreams, shared, observed, reloads, lost_lines };
         registry.register_collector(Box::new(sum));
         Self { registry }
     }
@@ -71,11 +72,12 @@ struct Sum {
     admin: Arc<sessions::Counters>,
     store: Store,
     ring: Arc<KeyRing>,
-    routes: Vec<String>,
+    /// Those of the configuration.
     upstreams: Vec<String>,
     /// By upstream.
     shared: Arc<[Arc<upstream::Shared>]>,
     observed: Vec<(String, Observed)>,
+    reloads: Arc<Reloads>,
     lost_lines: Arc<AtomicU64>,
 }
 
@@ -86,22 +88,30 @@ impl Collector for Sum {
         self.connections(&mut encoder)?;
         self.tickets(&mut encoder)?;
         self.sessions(&mut encoder)?;
-        self.store(&mut encoder)
+        self.store(&mut encoder)?;
+        self.reloads(&mut encoder)
     }
 }
 
 impl Sum {
-    /// Each route's counters, worker by worker; after the last route come requests without one.
-    fn route(&self, index: usize) -> impl Iterator<Item = &RouteCounters> {
-        self.workers.iter().map(move |worker| &**worker.proxy.routes.get(index).unwrap_or(&worker.proxy.unrouted))
+    /// What each worker has counted under each name: also under those that the configuration does not have any more, for
+    /// what is counted never goes back.
+    fn by_name<T: Default>(&self, of: impl Fn(&proxy::Counters) -> &Named<T>) -> BTreeMap<String, Vec<Arc<T>>> {
+        let mut names = BTreeMap::<_, Vec<_>>::new();
+        for (name, counters) in self.workers.iter().flat_map(|worker| of(&worker.proxy).all()) {
+            names.entry(name).or_default().push(counters);
+        }
+        names
     }
 
     fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family =
             counter(encoder, "requests", "Requests answered, by route and status; 499: the client left first")?;
-        for (index, route) in self.routes.iter().enumerate() {
-            let mut sums = std::collections::BTreeMap::new();
-            for (status, count) in self.route(index).flat_map(RouteCounters::statuses) {
+        let mut routes = self.by_name(|of| &of.routes);
+        routes.insert("none".to_owned(), self.workers.iter().map(|of| Arc::clone(&of.proxy.unrouted)).collect());
+        for (route, workers) in &routes {
+            let mut sums = BTreeMap::new();
+            for (status, count) in workers.iter().flat_map(|of| of.statuses()) {
                 *sums.entry(status).or_insert(0_u64) += count;
             }
             for (status, count) in sums {
@@ -111,10 +121,10 @@ impl Sum {
         let help = "Time from a request's head to the last byte of its answer";
         let unit = prometheus_client::registry::Unit::Seconds;
         let mut family = encoder.encode_descriptor("request_duration", help, Some(&unit), MetricType::Histogram)?;
-        for (index, route) in self.routes.iter().enumerate() {
+        for (route, workers) in &routes {
             let mut buckets = [0; BUCKETS.len() + 1];
             let mut seconds = 0.0;
-            for counters in self.route(index) {
+            for counters in workers {
                 seconds += counters.duration.sum().as_secs_f64();
                 for (sum, count) in buckets.iter_mut().zip(counters.duration.counts()) {
                     *sum += count;
@@ -154,10 +164,11 @@ impl Sum {
             ("upstream_reuses", "Requests sent on a connection used before", |of| &of.reused),
             ("upstream_failures", "Exchanges that ended without an answer", |of| &of.failures),
         ];
+        let upstreams = self.by_name(|of| &of.upstreams);
         for (name, help, field) in families {
             let mut family = counter(encoder, name, help)?;
-            for (index, upstream) in self.upstreams.iter().enumerate() {
-                let sum = self.workers.iter().map(|worker| field(&worker.proxy.upstreams[index]).get()).sum();
+            for (upstream, workers) in &upstreams {
+                let sum = workers.iter().map(|of| field(of).get()).sum();
                 sample(&mut family, &[("upstream", upstream.as_str())], sum)?;
             }
         }
@@ -179,9 +190,9 @@ impl Sum {
         ];
         let help = "Cookies kept from browsers by what became of them; refused: sent by clients all the same";
         let mut family = counter(encoder, "jar_cookies", help)?;
-        for (index, upstream) in self.upstreams.iter().enumerate() {
+        for (upstream, workers) in &upstreams {
             for (outcome, field) in outcomes {
-                let sum = self.workers.iter().map(|worker| field(&worker.proxy.upstreams[index]).get()).sum();
+                let sum = workers.iter().map(|of| field(of).get()).sum();
                 sample(&mut family, &[("upstream", upstream.as_str()), ("outcome", outcome)], sum)?;
             }
         }
@@ -236,13 +247,13 @@ impl Sum {
     fn tickets(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family =
             counter(encoder, "tickets", "Cookie values of our name by outcome; valid ones by the id of their key")?;
-        // Two keys may happen to have one id; a series is told once.
-        let mut by_id = std::collections::BTreeMap::new();
-        for index in 0..self.ring.len() {
-            let sum: u64 = self.workers.iter().map(|worker| worker.sessions.valid[index].get()).sum();
-            *by_id.entry(self.ring.id(index)).or_insert(0) += sum;
-        }
-        for (id, sum) in by_id {
+        // Keys that are gone are told of as well, if there was any ticket of theirs.
+        let ids: Vec<_> = (0..self.ring.len()).map(|index| self.ring.id(index)).collect();
+        for id in 0..=u8::MAX {
+            let sum: u64 = self.workers.iter().map(|worker| worker.sessions.valid.of(id).get()).sum();
+            if sum == 0 && !ids.contains(&id) {
+                continue;
+            }
             sample(&mut family, &[("outcome", "valid"), ("key", &format!("{id:02x}"))], sum)?;
         }
         for (outcome, sum) in [
@@ -326,6 +337,17 @@ impl Sum {
             "Access lines dropped because they could not be written in time",
             self.lost_lines.load(Ordering::Relaxed),
         )
+    }
+
+    fn reloads(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let told = self.reloads.told();
+        let help = "Whether the configuration was last read without a mistake";
+        gauge(encoder, "config_last_reload_successful", help, u64::from(told.is_good))?;
+        let help = "When the configuration in use was read";
+        gauge(encoder, "config_last_reload_success_timestamp_seconds", help, told.good_at)?;
+        let mut family = counter(encoder, "config_reloads", "Times that the configuration was read again, by outcome")?;
+        sample(&mut family, &[("outcome", "success")], told.succeeded)?;
+        sample(&mut family, &[("outcome", "failure")], told.failed)
     }
 
     fn sum(&self, field: impl Fn(&Worker) -> &Counter) -> u64 {

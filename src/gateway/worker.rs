@@ -11,13 +11,16 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::runtime::LocalRuntime;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::path::Path;
+use super::plan::Plan;
 use crate::listener::{Edge, Limits, Stop, redirect, serve};
 use crate::metrics::Connections;
-use crate::proxy::access::AccessLog;
-use crate::proxy::{self, Clock, Proxy, upstream};
+use crate::proxy::{self, Clock};
 use crate::sessions::Sessions;
+use crate::telemetry::AccessLines;
 
 /// How often a worker closes idle upstream connections and hands over its access lines.
 const TICK: Duration = Duration::from_secs(1);
@@ -29,16 +32,15 @@ pub(super) struct Worker {
     pub(super) sockets: Sockets,
     /// The port that clear-text requests are redirected to, if they are.
     pub(super) redirect_to: Option<u16>,
-    pub(super) limits: Limits,
+    pub(super) limits: Arc<ArcSwap<Limits>>,
     pub(super) stop: Stop,
     pub(super) sessions: Sessions,
-    pub(super) proxy: proxy::Settings,
-    /// What it shares with the others of each upstream.
-    pub(super) upstreams: Arc<[Arc<upstream::Shared>]>,
+    /// What its requests go by.
+    pub(super) plans: watch::Receiver<Arc<Plan>>,
     pub(super) clock: Clock,
     pub(super) counters: Arc<proxy::Counters>,
     pub(super) connections: Arc<Connections>,
-    pub(super) access: Option<AccessLog>,
+    pub(super) lines: AccessLines,
 }
 
 /// Its own sockets on the addresses that all workers share.
@@ -65,26 +67,25 @@ impl Worker {
         Ok(thread)
     }
 
-    async fn run(self) {
-        let proxy = Proxy::new(
-            &self.proxy,
-            &self.upstreams,
-            self.sessions,
-            self.clock,
-            Arc::clone(&self.counters),
-            self.access,
-        );
-        // The configuration has checked that the prefix makes header names.
-        let proxy = Rc::new(proxy.expect("session header names are valid"));
+    async fn run(mut self) {
+        let plan = Arc::clone(&self.plans.borrow_and_update());
+        let path = Path::new(&plan, self.sessions, self.clock, Arc::clone(&self.counters), self.lines);
+        drop(plan);
+        let path = Rc::new(path);
         let handler = {
-            let proxy = Rc::clone(&proxy);
-            move |request, client| Rc::clone(&proxy).serve(request, client)
+            let path = Rc::clone(&path);
+            move |request, client| path.now().serve(request, client)
         };
+        let following = tokio::task::spawn_local({
+            let path = Rc::clone(&path);
+            async move { path.follow(self.plans).await }
+        });
         let listen = |socket| tokio::net::TcpListener::from_std(socket).expect("a bound socket can be registered");
 
         let mut serving = Vec::new();
         if let Some((socket, tls)) = self.sockets.https {
-            let (limits, connections, stop) = (self.limits.clone(), Arc::clone(&self.connections), self.stop.clone());
+            let (limits, connections, stop) =
+                (Arc::clone(&self.limits), Arc::clone(&self.connections), self.stop.clone());
             let edge = Edge::Https(tls);
             let served = serve(listen(socket), edge, limits, connections, stop, handler.clone());
             serving.push(tokio::task::spawn_local(served));
@@ -114,24 +115,24 @@ impl Worker {
         drop(handler);
 
         let ticking = tokio::task::spawn_local({
-            let proxy = Rc::clone(&proxy);
+            let path = Rc::clone(&path);
             async move {
                 let mut tick = tokio::time::interval(TICK);
                 loop {
                     tick.tick().await;
-                    proxy.tick(TICK);
+                    path.now().tick(TICK);
                 }
             }
         });
         let looking = tokio::task::spawn_local({
-            let proxy = Rc::clone(&proxy);
+            let path = Rc::clone(&path);
             async move {
                 let mut look = tokio::time::interval(LOOK);
                 // A store that is slow is not asked the more for it.
                 look.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
                     look.tick().await;
-                    proxy.look_at_streams().await;
+                    path.now().look_at_streams().await;
                 }
             }
         });
@@ -142,6 +143,7 @@ impl Worker {
         }
         ticking.abort();
         looking.abort();
-        proxy.tick(TICK);
+        following.abort();
+        path.now().tick(TICK);
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::MissedTickBehavior;
 
 use super::pulse::{Doing, Pulse};
 use super::{Counters, Limits};
@@ -19,32 +18,46 @@ const SWEEPS: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Connections {
     open: RefCell<Vec<Rc<Pulse>>>,
-    period: Duration,
+    period: Cell<Duration>,
     /// How many quiet sweeps a client may leave its response untaken.
-    stalled_sweeps: u32,
+    stalled_sweeps: Cell<u32>,
+    /// Rung when the period is another.
+    changed: Notify,
     counters: Arc<Counters>,
     none_left: Notify,
 }
 
 impl Connections {
     pub(super) fn new(limits: &Limits, counters: Arc<Counters>) -> Self {
-        let period = (limits.header_timeout / SWEEPS).max(Duration::from_millis(1));
-        let stalled_sweeps = limits.write_timeout.as_nanos().div_ceil(period.as_nanos());
-        Self {
+        let this = Self {
             open: RefCell::default(),
-            period,
-            stalled_sweeps: u32::try_from(stalled_sweeps).unwrap_or(u32::MAX),
+            period: Cell::default(),
+            stalled_sweeps: Cell::default(),
+            changed: Notify::new(),
             counters,
             none_left: Notify::new(),
+        };
+        this.keep_to(limits);
+        this
+    }
+
+    /// From now on, these hold: for connections that are open, too.
+    pub(super) fn keep_to(&self, limits: &Limits) {
+        let period = (limits.header_timeout / SWEEPS).max(Duration::from_millis(1));
+        let stalled_sweeps = limits.write_timeout.as_nanos().div_ceil(period.as_nanos());
+        self.stalled_sweeps.set(u32::try_from(stalled_sweeps).unwrap_or(u32::MAX));
+        if self.period.replace(period) != period {
+            self.changed.notify_one();
         }
     }
 
     /// Ends connections that do nothing for too long. One timer for all of them.
     pub(super) async fn sweep(&self) -> Infallible {
-        let mut interval = tokio::time::interval(self.period);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            interval.tick().await;
+            tokio::select! {
+                () = tokio::time::sleep(self.period.get()) => {}
+                () = self.changed.notified() => continue,
+            }
             for pulse in self.open.borrow().iter() {
                 self.look_at(pulse);
             }
@@ -67,7 +80,7 @@ impl Connections {
             }
             // It did not close within a period: half a head, or a client that answers no GOAWAY.
             Doing::Nothing if quiet > SWEEPS + 1 => pulse.cut(),
-            Doing::Waiting if quiet > self.stalled_sweeps => {
+            Doing::Waiting if quiet > self.stalled_sweeps.get() => {
                 self.counters.timeouts.increment();
                 pulse.cut();
             }

@@ -1,7 +1,8 @@
 //! What one client, and all of them together, may take of time and memory.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -61,6 +62,17 @@ const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 impl Limits {
     /// The limits of a configuration.
     pub fn new(settings: &Settings) -> Self {
+        Self::over(settings, Slots::new(settings.max_connections))
+    }
+
+    /// The limits of another configuration, for the same connections.
+    #[must_use]
+    pub fn changed(&self, settings: &Settings) -> Self {
+        self.slots.resize(settings.max_connections);
+        Self::over(settings, self.slots.clone())
+    }
+
+    fn over(settings: &Settings, slots: Slots) -> Self {
         Self {
             handshake_timeout: settings.handshake_timeout,
             header_timeout: settings.header_timeout,
@@ -69,7 +81,7 @@ impl Limits {
             max_headers: settings.max_headers,
             max_requests: settings.max_requests,
             drain_timeout: settings.drain_timeout,
-            slots: Slots::new(settings.max_connections),
+            slots,
         }
     }
 }
@@ -77,21 +89,102 @@ impl Limits {
 /// Places for open connections, shared by all workers. A semaphore, so that a worker which waits on one thread is woken
 /// by a connection that ends on another.
 #[derive(Clone, Debug)]
-pub struct Slots(Arc<Semaphore>);
+pub struct Slots(Arc<Places>);
+
+#[derive(Debug)]
+struct Places {
+    free: Arc<Semaphore>,
+    /// How many there are, free or taken.
+    max: Mutex<usize>,
+    /// How many of those that are taken are not to be free again, for there are fewer now.
+    surplus: AtomicUsize,
+}
+
+/// A place below the connection limit, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    permit: Option<OwnedSemaphorePermit>,
+    places: Arc<Places>,
+}
 
 impl Slots {
     /// As many places as `max`.
     pub fn new(max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))))
+        let max = max.min(Semaphore::MAX_PERMITS);
+        let (free, surplus) = (Arc::new(Semaphore::new(max)), AtomicUsize::new(0));
+        Self(Arc::new(Places { free, max: Mutex::new(max), surplus }))
+    }
+
+    /// From now on, as many as this. Whoever has one keeps it.
+    fn resize(&self, to: usize) {
+        let to = to.min(Semaphore::MAX_PERMITS);
+        let Places { free, max, surplus } = &*self.0;
+        let mut max = max.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fewer) = max.checked_sub(to) {
+            surplus.fetch_add(fewer - free.forget_permits(fewer), Ordering::Relaxed);
+        }
+        for _ in 0..to.saturating_sub(*max) {
+            if !self.0.is_surplus() {
+                free.add_permits(1);
+            }
+        }
+        *max = to;
     }
 
     /// A place, if one is free.
-    pub(super) fn take(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0).try_acquire_owned().ok()
+    pub(super) fn take(&self) -> Option<Slot> {
+        Arc::clone(&self.0.free).try_acquire_owned().ok().map(|permit| self.slot(permit))
     }
 
     /// A place, as soon as one is free. `None` cannot come: the semaphore is never closed.
-    pub(super) async fn wait(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0).acquire_owned().await.ok()
+    pub(super) async fn wait(&self) -> Option<Slot> {
+        Arc::clone(&self.0.free).acquire_owned().await.ok().map(|permit| self.slot(permit))
+    }
+
+    fn slot(&self, permit: OwnedSemaphorePermit) -> Slot {
+        Slot { permit: Some(permit), places: Arc::clone(&self.0) }
+    }
+}
+
+impl Places {
+    /// Whether there is one too many, which is then one less.
+    fn is_surplus(&self) -> bool {
+        let less = |surplus: usize| surplus.checked_sub(1);
+        self.surplus.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take()
+            && self.places.surplus.load(Ordering::Relaxed) > 0
+            && self.places.is_surplus()
+        {
+            permit.forget();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_changes_holds_for_whoever_comes_next() {
+        let slots = Slots::new(2);
+        let taken = [slots.take(), slots.take()];
+        assert!(taken.iter().all(Option::is_some) && slots.take().is_none());
+        slots.resize(3);
+        let third = slots.take();
+        assert!(third.is_some() && slots.take().is_none(), "one more");
+        slots.resize(1);
+        drop(taken);
+        assert!(slots.take().is_none(), "one is left, and it is taken");
+        slots.resize(2);
+        let fourth = slots.take();
+        assert!(fourth.is_some() && slots.take().is_none());
+        drop((third, fourth));
+        let both = [slots.take(), slots.take()];
+        assert!(both.iter().all(Option::is_some) && slots.take().is_none(), "none is lost or made");
     }
 }

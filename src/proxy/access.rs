@@ -76,6 +76,11 @@ impl AccessLog {
         Self { form, lines: RefCell::default(), writer, dropped, second: RefCell::default() }
     }
 
+    /// How lines are written.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
     /// Hands over what has gathered. Called now and then.
     pub fn flush(&self) {
         let lines = std::mem::take(&mut *self.lines.borrow_mut());
@@ -136,6 +141,12 @@ impl AccessLog {
                 .map_or_else(|_| String::new(), |time| time.to_string());
             *second = (seconds, text);
         }
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 

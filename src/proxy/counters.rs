@@ -1,19 +1,20 @@
 //! What requests count.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::access::RouteCounters;
 use super::error::Error;
-use super::{Settings, body, upstream};
+use super::{body, upstream};
 use crate::metrics::Counter;
 
 /// What one worker's requests count; the admin address sums them over workers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Counters {
-    /// By route, in the order of the settings.
-    pub routes: Vec<Arc<RouteCounters>>,
-    /// By upstream, in the order of the settings.
-    pub upstreams: Vec<Arc<upstream::Counters>>,
+    /// By the label of a route.
+    pub routes: Named<RouteCounters>,
+    /// By the name of an upstream.
+    pub upstreams: Named<upstream::Counters>,
     /// Requests for which no route was found, or that were no valid request.
     pub unrouted: Arc<RouteCounters>,
     /// Session headers of clients, removed.
@@ -74,24 +75,30 @@ impl Refused {
     }
 }
 
-impl Counters {
-    /// All zero.
-    pub fn new(settings: &Settings) -> Self {
-        Self {
-            routes: settings.routes.iter().map(|_| Arc::default()).collect(),
-            upstreams: settings.upstreams.iter().map(|_| Arc::default()).collect(),
-            unrouted: Arc::default(),
-            spoofed: Counter::default(),
-            untrusted: Counter::default(),
-            on_failure: Counter::default(),
-            malformed: Counter::default(),
-            shadowed: Counter::default(),
-            unprefixed: Counter::default(),
-            refused: Refused::default(),
-            cross_origin: Counter::default(),
-            rejected: Counter::default(),
-            served_anonymous: Counter::default(),
-            served_stale: Counter::default(),
+/// What is counted under names that may come and go with configurations. A name that is gone keeps its counters, as whoever
+/// reads them expects of what can only grow; one that comes back goes on where it was.
+#[derive(Debug)]
+pub struct Named<T>(Mutex<BTreeMap<String, Arc<T>>>);
+
+impl<T: Default> Named<T> {
+    /// What is counted under a name; resolved once, not for every event.
+    pub fn of(&self, name: &str) -> Arc<T> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get(name) {
+            return Arc::clone(known);
         }
+        Arc::clone(all.entry(name.to_owned()).or_default())
+    }
+
+    /// Everything, by name.
+    pub fn all(&self) -> Vec<(String, Arc<T>)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(name, of)| (name.clone(), Arc::clone(of))).collect()
+    }
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
     }
 }

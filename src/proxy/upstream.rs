@@ -241,6 +241,16 @@ impl Upstream {
         Self { settings, shared: Arc::clone(shared), pools, turn: Cell::new(0), counters }
     }
 
+    /// Whether it is what these settings make. What speaks TLS never is: its certificates may be others.
+    pub fn is_made_of(&self, settings: &Settings, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.shared, shared) && *self.settings == *settings
+    }
+
+    /// Nothing new is asked of it; what is under way ends.
+    pub fn retire(&self) {
+        self.pools.iter().for_each(|pool| pool.retire());
+    }
+
     /// Its name in the configuration.
     pub fn name(&self) -> &str {
         &self.settings.name

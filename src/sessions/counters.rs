@@ -2,11 +2,28 @@
 
 use crate::metrics::Counter;
 
-/// One worker's counters; the admin address sums them over workers.
+/// One counter for each id that a key may have.
 #[derive(Debug)]
+pub struct PerKey(Box<[Counter]>);
+
+impl PerKey {
+    /// That of the keys with this id.
+    pub fn of(&self, id: u8) -> &Counter {
+        &self.0[usize::from(id)]
+    }
+}
+
+impl Default for PerKey {
+    fn default() -> Self {
+        Self((0..=u8::MAX).map(|_| Counter::default()).collect())
+    }
+}
+
+/// One worker's counters; the admin address sums them over workers.
+#[derive(Debug, Default)]
 pub struct Counters {
-    /// Valid tickets, by the place of their key in the ring.
-    pub valid: Box<[Counter]>,
+    /// Valid tickets, by the id of their key: places in the ring change while this counts.
+    pub valid: PerKey,
     /// Cookie values of wrong length, alphabet or version.
     pub malformed: Counter,
     /// Tickets signed by a key that is not configured.
@@ -37,28 +54,4 @@ pub struct Counters {
     pub dropped: Counter,
     /// Changes that could not be stored.
     pub failed: Counter,
-}
-
-impl Counters {
-    /// All zero, for a ring of so many keys.
-    pub fn new(keys: usize) -> Self {
-        Self {
-            valid: (0..keys).map(|_| Counter::default()).collect(),
-            malformed: Counter::default(),
-            unknown_key: Counter::default(),
-            forged: Counter::default(),
-            outlived: Counter::default(),
-            born: Counter::default(),
-            logged_in: Counter::default(),
-            renewed: Counter::default(),
-            renewed_on_request: Counter::default(),
-            logged_out: Counter::default(),
-            revoked: Counter::default(),
-            over_limit: Counter::default(),
-            emptied: Counter::default(),
-            superseded: Counter::default(),
-            dropped: Counter::default(),
-            failed: Counter::default(),
-        }
-    }
 }

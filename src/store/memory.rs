@@ -11,6 +11,7 @@ mod room;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use dashmap::mapref::entry::{Entry as Slot, OccupiedEntry};
 use foldhash::fast::RandomState;
@@ -48,7 +49,7 @@ pub struct Memory {
     bytes: AtomicU64,
     evicted: AtomicU64,
     expired: AtomicU64,
-    lifetimes: Lifetimes,
+    lifetimes: ArcSwap<Lifetimes>,
     settings: Settings,
     /// What a file has to be told, where there is one.
     filed: Option<Filed>,
@@ -81,7 +82,7 @@ impl Memory {
             bytes: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             expired: AtomicU64::new(0),
-            lifetimes,
+            lifetimes: ArcSwap::from_pointee(lifetimes),
             settings,
             filed: None,
         }
@@ -99,13 +100,17 @@ impl Memory {
         }
     }
 
+    pub(super) fn live_by(&self, lifetimes: Arc<Lifetimes>) {
+        self.lifetimes.store(lifetimes);
+    }
+
     pub(super) fn load(&self, key: &StoreKey, now: UnixTime) -> Option<Entry> {
-        self.map.get(key)?.at(now, &self.lifetimes)
+        self.map.get(key)?.at(now, &self.lifetimes.load())
     }
 
     pub(super) fn touch(&self, key: &StoreKey, now: UnixTime) {
         self.update(key, |session| {
-            if session.last_seen < now && now < self.lifetimes.expiry(session) {
+            if session.last_seen < now && now < self.lifetimes.load().expiry(session) {
                 session.last_seen = now;
             }
         });
@@ -138,7 +143,7 @@ impl Memory {
         let born = edited(&unborn, edit, rules.max_data)?;
         match self.map.entry(*key) {
             // Another first write of the same guest came in between: both are kept.
-            Slot::Occupied(slot) if slot.get().at(now, &self.lifetimes).is_some() => {
+            Slot::Occupied(slot) if slot.get().at(now, &self.lifetimes.load()).is_some() => {
                 drop(slot);
                 self.edit_in_place(key, edit, rules, now)
             }
@@ -154,7 +159,7 @@ impl Memory {
         let Slot::Occupied(mut slot) = self.map.entry(*key) else {
             return Ok(Edited::Missing);
         };
-        match slot.get().at(now, &self.lifetimes) {
+        match slot.get().at(now, &self.lifetimes.load()) {
             None => Ok(Edited::Missing),
             Some(Entry::Superseded { .. } | Entry::Ended { .. }) => Ok(Edited::Dead),
             Some(Entry::Renewed(renewed)) => Ok(Edited::Renewed(*renewed)),
@@ -165,7 +170,7 @@ impl Memory {
                 let next = Arc::new(edited(&session, edit, rules.max_data)?);
                 if next.is_empty() && !next.jar.is_blank() {
                     // The backend has logged somebody out: no answer to an earlier request brings a cookie back.
-                    let until = now.after(self.lifetimes.tombstone);
+                    let until = now.after(self.lifetimes.load().tombstone);
                     self.put(Slot::Occupied(slot), Entry::Ended { until }, None);
                     return Ok(Edited::Emptied);
                 }
@@ -295,7 +300,8 @@ impl Memory {
 
     /// Drops what has expired. Locks one shard at a time; meant for a thread of its own.
     pub fn sweep(&self, now: UnixTime) {
-        let expired = |entry: &Entry| entry.at(now, &self.lifetimes).is_none();
+        let lifetimes = self.lifetimes.load_full();
+        let expired = |entry: &Entry| entry.at(now, &lifetimes).is_none();
         let keys: Vec<StoreKey> =
             self.map.iter().filter(|item| expired(item.value())).map(|item| *item.key()).collect();
         for key in keys {
@@ -310,7 +316,7 @@ impl Memory {
 
     fn found(&self, slot: &Slot<'_, StoreKey, Entry>, now: UnixTime) -> Option<Entry> {
         match slot {
-            Slot::Occupied(slot) => slot.get().at(now, &self.lifetimes),
+            Slot::Occupied(slot) => slot.get().at(now, &self.lifetimes.load()),
             Slot::Vacant(_) => None,
         }
     }

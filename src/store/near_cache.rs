@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use quick_cache::sync::{Cache, DefaultLifecycle, EntryAction, EntryResult, PlaceholderGuard};
 use quick_cache::{OptionsBuilder, Weighter};
@@ -43,7 +44,7 @@ const TYPICAL_BYTES: u64 = 512;
 pub(super) struct NearCache {
     sessions: Sessions,
     max_stale: Duration,
-    lifetimes: Lifetimes,
+    lifetimes: ArcSwap<Lifetimes>,
 }
 
 type Sessions = Cache<StoreKey, Arc<Kept>, Bytes, RandomState>;
@@ -102,7 +103,11 @@ impl NearCache {
             .build()
             .expect("both capacities are given");
         let sessions = Cache::with_options(options, Bytes, RandomState::default(), DefaultLifecycle::default());
-        Self { sessions, max_stale: settings.max_stale, lifetimes }
+        Self { sessions, max_stale: settings.max_stale, lifetimes: ArcSwap::from_pointee(lifetimes) }
+    }
+
+    pub(super) fn live_by(&self, lifetimes: Arc<Lifetimes>) {
+        self.lifetimes.store(lifetimes);
     }
 
     /// The session under a key, if a read would find no other.
@@ -132,7 +137,7 @@ impl NearCache {
     pub(super) fn find_old(&self, key: &StoreKey, now: UnixTime) -> Option<Arc<Session>> {
         let kept = self.sessions.get(key)?;
         let is_young = kept.age(now).is_some_and(|age| age <= self.max_stale);
-        (is_young && now < self.lifetimes.expiry(&kept.session)).then(|| Arc::clone(&kept.session))
+        (is_young && now < self.lifetimes.load().expiry(&kept.session)).then(|| Arc::clone(&kept.session))
     }
 
     /// How many sessions there are, whether or not they still count.
@@ -165,7 +170,7 @@ impl NearCache {
         kept.tracking.is_on()
             && kept.age(now).is_some_and(|age| age < MAX_AGE)
             // Another gateway may have seen the visitor since: an expired session is looked at again.
-            && now < self.lifetimes.expiry(&kept.session)
+            && now < self.lifetimes.load().expiry(&kept.session)
     }
 }
 

@@ -64,6 +64,10 @@ impl Redis {
         Self { way: Way::new(&self.shared), loads: self.shared.loads(), shared: Arc::clone(&self.shared) }
     }
 
+    pub(super) fn live_by(&self, lifetimes: &Arc<Lifetimes>) {
+        self.shared.live_by(lifetimes);
+    }
+
     /// How it has been doing.
     pub fn stats(&self) -> Stats {
         self.shared.stats()
@@ -97,7 +101,7 @@ impl Redis {
     async fn read(&self, key: &StoreKey, now: UnixTime) -> Result<(Option<Entry>, Arc<Tracking>), Error> {
         let Answer { value, tracking } = self.ask(&self.entry_key(key), Verb::Command("HGETALL"), &[]).await?;
         let entry = self.readable(record::read(&pairs(value)?))?;
-        Ok((entry.and_then(|entry| entry.at(now, &self.shared.lifetimes)), tracking))
+        Ok((entry.and_then(|entry| entry.at(now, &self.shared.lifetimes.load().lifetimes)), tracking))
     }
 
     pub(super) async fn touch(&self, key: &StoreKey, now: UnixTime) -> Result<(), Error> {
@@ -262,7 +266,8 @@ impl Redis {
     /// Runs a script on an entry.
     async fn run(&self, script: &Script, key: &StoreKey, now: UnixTime, arguments: &[&[u8]]) -> Result<Reply, Error> {
         let (key, now) = (self.entry_key(key), now.0.to_string());
-        let mut all = vec![now.as_bytes(), self.shared.spans.as_bytes()];
+        let told = self.shared.lifetimes.load_full();
+        let mut all = vec![now.as_bytes(), told.spans.as_bytes()];
         all.extend(arguments);
         let answer = self.ask(&key, Verb::Script(script), &all).await?;
         let mut reply = Reply::new(answer.value)?;

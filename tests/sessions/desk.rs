@@ -94,7 +94,7 @@ impl Desk {
         let store = Store::Memory(Arc::new(memory));
         let ring = Arc::new(KeyRing::new(&[[1; 32]], "__Host-sid").expect("a key"));
         let settings = Arc::new(Settings { lifetimes, guest_cookie: true, max_data: 1000, max_per_user: None });
-        let counters = Arc::new(Counters::new(ring.len()));
+        let counters = Arc::new(Counters::default());
         let sessions = Sessions::new(store.clone(), Arc::clone(&ring), Arc::clone(&settings), Arc::clone(&counters));
         Self { store, ring, counters, settings, sessions }
     }

@@ -21,7 +21,7 @@ fn ring() -> KeyRing {
 fn limited_to(most: usize, store: Store) -> (Sessions, Arc<Counters>) {
     let max_per_user = NonZeroUsize::new(most);
     let settings = Settings { lifetimes: lifetimes(), guest_cookie: true, max_data: 1000, max_per_user };
-    let (ring, counters) = (ring(), Arc::new(Counters::new(1)));
+    let (ring, counters) = (ring(), Arc::new(Counters::default()));
     (Sessions::new(store, Arc::new(ring), Arc::new(settings), Arc::clone(&counters)), counters)
 }
 

@@ -13,7 +13,7 @@ pub struct Settings {
 }
 
 /// Every session header's name, made once.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the header of that name: DESIGN of the contract, README")]
 pub struct Names {
     prefix: Box<[u8]>,

@@ -94,7 +94,7 @@ impl Upstream {
 
     /// Whoever comes last does not pass those who wait.
     fn newcomer(&self, tried: &Tried) -> Choice {
-        if self.shared.waiting.load(Ordering::SeqCst) > 0 { Choice::Full } else { self.choose(tried) }
+        if self.shared.queue.waiting.load(Ordering::SeqCst) > 0 { Choice::Full } else { self.choose(tried) }
     }
 
     fn choose(&self, tried: &Tried) -> Choice {
@@ -146,7 +146,7 @@ impl Upstream {
         let until = Instant::now() + limit;
         let mut is_first = before.others == 0;
         loop {
-            let mut freed = std::pin::pin!(shared.freed.notified());
+            let mut freed = std::pin::pin!(shared.queue.freed.notified());
             // Before looking, so that what is freed in between is not missed.
             freed.as_mut().enable();
             if is_first {
@@ -179,12 +179,12 @@ struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     fn enter(shared: &'a Shared) -> Self {
-        Self { shared, others: shared.waiting.fetch_add(1, Ordering::SeqCst) }
+        Self { shared, others: shared.queue.waiting.fetch_add(1, Ordering::SeqCst) }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.shared.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.shared.queue.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -73,7 +73,7 @@ async fn watch_one(health: &Settings, server: &Server, shared: &Shared, index: u
                 (good, bad) = (good + 1, 0);
                 if good >= health.rise && !standing.is_healthy() {
                     standing.recovered();
-                    shared.freed.notify_waiters();
+                    shared.queue.freed.notify_waiters();
                 }
             }
             Err(failure) => {

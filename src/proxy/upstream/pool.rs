@@ -44,7 +44,8 @@ pub(super) struct Pool {
     idle: RefCell<Vec<Idle>>,
     /// Those that speak HTTP/2; none where the server does not.
     links: Links,
-    max_idle: usize,
+    /// How many idle connections are kept; none once nobody will take one.
+    max_idle: Cell<usize>,
     /// Time as this pool knows it: how often it was aged, in milliseconds.
     age: Cell<u64>,
 }
@@ -75,7 +76,7 @@ impl Pool {
             moves: Cell::new(0),
             idle: RefCell::default(),
             links: Links::default(),
-            max_idle,
+            max_idle: Cell::new(max_idle),
             age: Cell::new(0),
         }
     }
@@ -162,7 +163,7 @@ impl Pool {
         pool.age.set(now);
         let oldest = now.saturating_sub(millis(limit));
         pool.idle.borrow_mut().retain_mut(|idle| idle.since >= oldest && idle.connection.is_quiet());
-        pool.links.age(now, oldest, pool.max_idle);
+        pool.links.age(now, oldest, pool.max_idle.get());
         if now >= pool.resolve_at.get() && pool.addresses.as_ref().is_some_and(Addresses::can_be_renewed) {
             pool.resolve_at.set(now.saturating_add(millis(pool.resolve_every)));
             let pool = Rc::clone(pool);
@@ -180,6 +181,13 @@ impl Pool {
             self.idle.borrow_mut().retain(|idle| is_there(idle.connection.peer()));
             self.links.follow(is_there);
         }
+    }
+
+    /// Closes idle connections, now and from now on: nothing new is asked, and what is under way ends.
+    pub(super) fn retire(&self) {
+        self.max_idle.set(0);
+        self.idle.borrow_mut().clear();
+        self.links.follow(|_| false);
     }
 
     /// Whether a connection that was in use while addresses changed may still be used.
@@ -328,7 +336,7 @@ impl Lease {
         let mut idle = pool.idle.borrow_mut();
         // What is there beyond the answer belongs to no request (RFC 9112 section 9.3): no further one is risked.
         let quiet = connection.input.is_empty() && connection.sending.is_whole();
-        if connection.head.keeps && quiet && idle.len() < pool.max_idle {
+        if connection.head.keeps && quiet && idle.len() < pool.max_idle.get() {
             connection.rest();
             idle.push(Idle { connection, since: pool.age.get() });
         }

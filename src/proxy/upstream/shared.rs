@@ -7,29 +7,44 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
 
 use super::standing::Standing;
-use super::{Balance, Settings};
+use super::{Balance, Server, Settings};
 
 /// What all workers share of an upstream: how TLS is spoken to its servers, so that a TLS session begun by one worker is
 /// resumed by any other; and how each of its servers stands.
 pub struct Shared {
     pub(super) tls: Option<TlsConnector>,
-    pub(super) standings: Box<[Standing]>,
+    pub(super) standings: Box<[Arc<Standing>]>,
     /// How many exchanges one server may have, where that is limited.
     limit: usize,
     /// Whether exchanges are counted at all: it costs a write that all workers contend for.
     counts: bool,
-    /// How many exchanges wait for a place, and what they wait for.
+    pub(super) queue: Arc<Queue>,
+}
+
+/// Exchanges that wait for a place.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// How many.
     pub(super) waiting: AtomicUsize,
+    /// What they wait for.
     pub(super) freed: Notify,
 }
 
 impl Shared {
-    /// With what speaks TLS, which must be there if any of its servers does.
-    pub fn new(settings: &Settings, tls: Option<TlsConnector>) -> Self {
-        let standings = settings.servers.iter().map(|server| Standing::new(&settings.name, server)).collect();
+    /// With what speaks TLS, which must be there if any of its servers does. A server that was there `before` stands as it
+    /// stood, with the exchanges that it still has.
+    pub fn new(settings: &Settings, tls: Option<TlsConnector>, before: Option<&Self>) -> Self {
+        let known = |server: &Server| before?.standings.iter().find(|of| of.server() == server.to_string()).cloned();
+        let fresh = |server: &Server| Arc::new(Standing::new(&settings.name, server));
+        let stands = |server: &Server| known(server).unwrap_or_else(|| fresh(server));
+        let standings: Box<[_]> = settings.servers.iter().map(stands).collect();
+        if settings.health.is_none() {
+            standings.iter().for_each(|of| of.is_not_asked());
+        }
+        let queue = before.map(|before| Arc::clone(&before.queue)).unwrap_or_default();
         let counts = settings.max_connections.is_some() || settings.balance == Balance::LeastConnections;
         let limit = settings.max_connections.unwrap_or(usize::MAX);
-        Self { tls, standings, limit, counts, waiting: AtomicUsize::new(0), freed: Notify::new() }
+        Self { tls, standings, limit, counts, queue }
     }
 
     /// Each server, in the order of the settings, and whether requests go to it.
@@ -61,8 +76,8 @@ pub struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.shared.standings[self.index].under_way.fetch_sub(1, Ordering::SeqCst);
-        if self.shared.waiting.load(Ordering::SeqCst) > 0 {
-            self.shared.freed.notify_one();
+        if self.shared.queue.waiting.load(Ordering::SeqCst) > 0 {
+            self.shared.queue.freed.notify_one();
         }
     }
 }

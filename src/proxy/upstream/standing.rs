@@ -99,6 +99,11 @@ impl Standing {
         }
     }
 
+    /// It has no health checks, or none any more.
+    pub(super) fn is_not_asked(&self) {
+        self.healthy.store(true, Ordering::Relaxed);
+    }
+
     /// Its health checks say that it is well again.
     pub(super) fn recovered(&self) {
         self.healthy.store(true, Ordering::Relaxed);

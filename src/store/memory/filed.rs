@@ -72,7 +72,7 @@ impl Memory {
 
     /// An entry comes back from the file. The bounds hold: what goes is what would have been evicted.
     pub(in crate::store) fn recall(&self, key: &StoreKey, entry: Entry, now: UnixTime) -> Recalled {
-        if entry.at(now, &self.lifetimes).is_none() {
+        if entry.at(now, &self.lifetimes.load()).is_none() {
             return Recalled::Expired;
         }
         // First in, and then the longest idle out, which may be this one.

@@ -94,7 +94,7 @@ impl Redis {
     /// A user's session is entered under its key, for as long as it may live whatever happens.
     pub(super) async fn enter(&self, key: &StoreKey, session: &Session, now: UnixTime) -> Result<(), Error> {
         let Some(user) = &session.user else { return Ok(()) };
-        let end = self.shared.lifetimes.end(session).0.to_string();
+        let end = self.shared.lifetimes.load().lifetimes.end(session).0.to_string();
         let (index, now, key) = (self.user_key(user), now.0.to_string(), record::key(key));
         let arguments = [now.as_bytes(), end.as_bytes(), &key];
         self.ask(&index, Verb::Script(&self.shared.scripts.index), &arguments).await.map(drop)
@@ -103,7 +103,7 @@ impl Redis {
     /// A session has moved. If this fails, both indexes still lead there by the old key, while that is remembered.
     pub(super) async fn moved(&self, old: &StoreKey, new: &StoreKey, session: &Session, now: UnixTime) {
         if session.id.first_key() != *new {
-            let left = self.shared.lifetimes.end(session).since(now).as_secs() + MARGIN;
+            let left = self.shared.lifetimes.load().lifetimes.end(session).since(now).as_secs() + MARGIN;
             let (key, left) = (record::key(new), left.to_string());
             let _ = self.command("SET", &self.id_key(&session.id), &[&key, b"EX", left.as_bytes()]).await;
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 
@@ -25,9 +26,7 @@ const MOST_AWAY: usize = 256;
 /// What all workers have in common.
 pub(super) struct Shared {
     pub(super) settings: Settings,
-    pub(super) lifetimes: Lifetimes,
-    /// The lifetimes as scripts are told them.
-    pub(super) spans: String,
+    pub(super) lifetimes: ArcSwap<Told>,
     pub(super) scripts: Scripts,
     pub(super) tls: Option<TlsConnector>,
     pub(super) near: Option<Arc<NearCache>>,
@@ -82,16 +81,27 @@ pub struct NearStats {
     pub bytes: u64,
 }
 
-impl Shared {
-    pub(super) fn new(settings: Settings, lifetimes: Lifetimes, tls: Option<Arc<ClientConfig>>) -> Self {
+/// How long sessions live, and how scripts are told it.
+pub(super) struct Told {
+    pub(super) lifetimes: Arc<Lifetimes>,
+    pub(super) spans: String,
+}
+
+impl Told {
+    fn new(lifetimes: Arc<Lifetimes>) -> Self {
         let limits = [lifetimes.user, lifetimes.anonymous, lifetimes.persistent];
         let spans = limits.iter().flat_map(|limits| [limits.idle, limits.lifetime]).chain([lifetimes.tombstone]);
         let spans = spans.map(|span| span.as_secs().to_string()).collect::<Vec<_>>().join(" ");
+        Self { lifetimes, spans }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(settings: Settings, lifetimes: Lifetimes, tls: Option<Arc<ClientConfig>>) -> Self {
         let near = settings.near_cache.map(|settings| Arc::new(NearCache::new(settings, lifetimes.clone())));
         Self {
             settings,
-            lifetimes,
-            spans,
+            lifetimes: ArcSwap::from_pointee(Told::new(Arc::new(lifetimes))),
             scripts: Scripts::new(),
             tls: tls.map(TlsConnector::from),
             near,
@@ -102,6 +112,14 @@ impl Shared {
             failures: AtomicU64::new(0),
             unreadable: AtomicU64::new(0),
         }
+    }
+
+    /// From now on, sessions live so long.
+    pub(super) fn live_by(&self, lifetimes: &Arc<Lifetimes>) {
+        if let Some(near) = &self.near {
+            near.live_by(Arc::clone(lifetimes));
+        }
+        self.lifetimes.store(Arc::new(Told::new(Arc::clone(lifetimes))));
     }
 
     pub(super) fn stats(&self) -> Stats {

@@ -40,7 +40,7 @@ fn pool() -> (Rc<Pool>, Told) {
     let names = Names::new(&headers::Settings { prefix: "X-Session-".to_owned(), data_budget: 6144 }).unwrap();
     let told = Told::new(RefCell::new(Ok(Vec::new())));
     let resolver = Resolver::Told(Rc::clone(&told));
-    let shared = Arc::new(Shared::new(&settings, None));
+    let shared = Arc::new(Shared::new(&settings, None, None));
     (Rc::new(Pool::with(&settings, 0, shared, Rc::new(names), resolver)), told)
 }
 

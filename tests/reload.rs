@@ -1,0 +1,10 @@
+//! The real binary under signals: what it is told while it runs, and how it goes.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "reload/changes.rs"]
+mod changes;
+#[path = "reload/mistakes.rs"]
+mod mistakes;
+#[path = "reload/stand.rs"]
+mod stand;
+mod support;
