@@ -37,6 +37,7 @@ fn limits() -> Limits {
     Limits {
         max_headers: 100,
         max_requests: 10_000,
+        half_close: false,
         handshake_timeout: NEVER,
         header_timeout: NEVER,
         write_timeout: NEVER,

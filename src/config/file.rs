@@ -109,6 +109,7 @@ fn listen(
     // hyper refuses paths and queries of 64 KiB on its own.
     let max_uri_size = section.or("max_uri_size", 8 << 10, size(64..=60 << 10));
     let max_requests = section.or("max_requests", 10_000, number(1..=usize::MAX >> 1));
+    let half_close = section.or("half_close", false, flag);
     let words = [("keep", Policy::Keep), ("make", Policy::Make), ("off", Policy::Off)];
     let request_id = section.or("request_id", Policy::Keep, choice(&words));
     for address in [&http, &https].into_iter().flatten() {
@@ -144,6 +145,7 @@ fn listen(
         max_header_size: usize::try_from(max_header_size?.value).unwrap_or(usize::MAX),
         max_headers: max_headers?.value,
         max_requests: max_requests?.value,
+        half_close: half_close?.value,
         drain_timeout: drain_timeout?.value,
     };
     let requests = Requests { request_id: request_id?.value, max_uri_size: bytes(max_uri_size?.value) };

@@ -30,6 +30,8 @@ pub struct Settings {
     pub max_headers: usize,
     /// How many requests a connection may carry.
     pub max_requests: usize,
+    /// Whether a client of HTTP/1.1 that has closed its side may still read its answer.
+    pub half_close: bool,
     /// How long requests in flight may go on after a stop is asked for.
     pub drain_timeout: Duration,
 }
@@ -50,6 +52,8 @@ pub struct Limits {
     pub max_headers: usize,
     /// How many requests a connection may carry; it is closed in order after the last.
     pub max_requests: usize,
+    /// Whether a client of HTTP/1.1 that has closed its side may still read its answer.
+    pub half_close: bool,
     /// How long requests in flight may go on after a stop is asked for.
     pub drain_timeout: Duration,
     /// How many connections may be open at once, over all workers.
@@ -80,6 +84,7 @@ impl Limits {
             max_header_size: settings.max_header_size,
             max_headers: settings.max_headers,
             max_requests: settings.max_requests,
+            half_close: settings.half_close,
             drain_timeout: settings.drain_timeout,
             slots,
         }

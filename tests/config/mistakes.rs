@@ -236,6 +236,7 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[listen]", "workers = \"2\"", WrongType, "listen.workers"),
     ("[listen]", "workers = 1.5", WrongType, "listen.workers"),
     ("[listen]", "http = 8080", WrongType, "listen.http"),
+    ("[listen]", "half_close = \"yes\"", WrongType, "listen.half_close"),
     ("[listen]", "drain_timeout = true", WrongType, "listen.drain_timeout"),
     ("[session]", "keys = \"a.key\"", WrongType, "session.keys"),
     ("[session]", "keys = [1]", WrongType, "session.keys[0]"),

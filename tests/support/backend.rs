@@ -222,6 +222,11 @@ impl Exchange {
         silent
     }
 
+    /// Says that nothing more will be sent, and still listens; not over TLS.
+    pub fn finish(&self) {
+        self.connection.wire.finish();
+    }
+
     /// Writes `bytes` as they are; the answer goes on.
     pub fn write(&mut self, bytes: &[u8]) {
         self.connection.wire.send(bytes);
