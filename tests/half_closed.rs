@@ -93,7 +93,8 @@ fn one_that_has_left_is_noticed_by_what_is_written_to_it() {
     exchange.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     pending.head();
     drop(pending);
-    eventually("the backend learns of it", || (!exchange.send(&chunk(&[b'x'; 65536]))).then_some(()));
+    let piece = vec![b'x'; 64 * 1024];
+    eventually("the backend learns of it", || (!exchange.send(&chunk(&piece))).then_some(()));
 }
 
 #[test]
