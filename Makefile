@@ -15,7 +15,7 @@ bench:  ## beside nginx and HAProxy, in one run; ARGS=--quick for a look
 	benches/compare/run.py $(ARGS)
 
 fuzz:  ## coverage-guided fuzzing of everything that parses
-	@echo "There are no fuzz targets yet."
+	fuzz/run.sh
 
 lint:  ## formatting and clippy, as strict as CI would be
 	cargo fmt --check

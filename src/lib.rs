@@ -61,6 +61,8 @@
 pub mod admin;
 pub mod config;
 mod deadline;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod listener;
 pub mod metrics;

@@ -50,6 +50,8 @@ pub use bind::{BindError, bind};
 pub use limits::{Limits, Settings, Slots};
 pub use redirect::redirect;
 pub use stop::Stop;
+#[cfg(any(test, fuzzing))]
+pub(crate) use strict::reads_in_pieces_as_whole;
 
 use connections::{Connections, Entry};
 use corked::corked;

@@ -270,6 +270,20 @@ impl Reader {
     }
 }
 
+/// Whether bytes are refused at the same place, and are as many requests, however they come. For fuzzing.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn reads_in_pieces_as_whole(bytes: &[u8], size: usize) -> bool {
+    let read = |size: usize| {
+        let mut reader = Reader::new();
+        let refused = bytes
+            .chunks(size)
+            .enumerate()
+            .find_map(|(index, piece)| reader.read(piece).err().map(|at| index * size + at));
+        (refused.is_some(), reader.heads)
+    };
+    read(size) == read(bytes.len().max(1))
+}
+
 impl Partial {
     fn push(&mut self, bytes: &[u8]) {
         let Some(last) = bytes.last() else { return };

@@ -3,7 +3,7 @@
 //! Each worker has its own pool, so that a connection never changes cores and taking one needs no lock.
 
 mod addresses;
-mod answer;
+pub(crate) mod answer;
 mod balance;
 mod connection;
 #[cfg(test)]

@@ -24,7 +24,7 @@
 mod backlog;
 mod error;
 mod log;
-mod record;
+pub(crate) mod record;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};

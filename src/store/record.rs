@@ -46,7 +46,7 @@ pub(super) fn read_key(text: &[u8]) -> Option<StoreKey> {
 
 /// What an entry is, as its field `m` says it: `1 live ID CREATED SEEN ISSUED VERSION p|- FROM|-`,
 /// `1 renewed TO ISSUED UNTIL`, `1 superseded UNTIL` or `1 ended UNTIL`.
-pub(super) fn meta(entry: &Entry) -> String {
+pub(crate) fn meta(entry: &Entry) -> String {
     match entry {
         Entry::Live(session) => live(session),
         Entry::Renewed(renewed) => {
@@ -67,10 +67,10 @@ pub(super) fn live(session: &Session) -> String {
 }
 
 /// A hash's fields, with their values.
-pub(super) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// The entry in a hash's fields; none where there are none.
-pub(super) fn read(fields: &[(Vec<u8>, Vec<u8>)]) -> Result<Option<Entry>, Flaw> {
+pub(crate) fn read(fields: &[(Vec<u8>, Vec<u8>)]) -> Result<Option<Entry>, Flaw> {
     if fields.is_empty() {
         return Ok(None);
     }
@@ -128,7 +128,7 @@ pub(super) fn read_meta(meta: &[u8]) -> Result<Entry, Flaw> {
 }
 
 /// A session's fields besides `m`, with their values.
-pub(super) fn fields(session: &Session) -> Fields {
+pub(crate) fn fields(session: &Session) -> Fields {
     let user = session.user.iter().map(|user| (b"u".to_vec(), user.as_bytes().to_vec()));
     let data = session.data.fields();
     let data = data.into_iter().map(|(key, value)| (data_field(&key).into_bytes(), value.as_bytes().to_vec()));

@@ -35,14 +35,14 @@ const SINGLE: [HeaderName; 12] = [
 
 /// The head of an answer, without what belongs to its connection.
 #[derive(Debug, Default)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// Its status.
-    pub(super) status: StatusCode,
+    pub(crate) status: StatusCode,
     /// What goes on to the client.
-    pub(super) headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// What is for this gateway: every header that could be taken for a session header.
-    pub(super) session: HeaderMap,
-    pub(super) framing: Framing,
+    pub(crate) session: HeaderMap,
+    pub(crate) framing: Framing,
     /// Whether the connection may serve another request once the body has come.
     pub(super) keeps: bool,
 }
@@ -69,14 +69,14 @@ pub enum Malformed {
 
 /// Where one header's name and value stand in the head.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     name: (usize, usize),
     value: (usize, usize),
 }
 
 /// Reads the final answer's head, once it is there whole, and takes it out of `input`; interim answers (RFC 9110 section
 /// 15.2) are passed over, but for a change of protocols, which is final.
-pub(super) fn read(
+pub(crate) fn read(
     input: &mut BytesMut,
     asked: Asked,
     names: &Names,

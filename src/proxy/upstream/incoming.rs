@@ -20,7 +20,7 @@ const MOST_TRAILERS: usize = 64;
 
 /// How an answer's body is framed, and how far it has come (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// Nothing more comes.
     #[default]
     Ended,
@@ -34,7 +34,7 @@ pub(super) enum Framing {
 
 /// What comes next of a body in chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chunk {
+pub(crate) enum Chunk {
     /// The line with the next one's size.
     Size,
     /// So many more bytes.
@@ -85,7 +85,7 @@ impl Framing {
     }
 
     /// The next piece of the body, out of what has come. None where more must come first, or nothing more does.
-    pub(super) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Frame<Bytes>>, BodyError> {
+    pub(crate) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Frame<Bytes>>, BodyError> {
         loop {
             match self {
                 Self::Ended => return Ok(None),

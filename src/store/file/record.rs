@@ -45,7 +45,7 @@ pub(super) fn push(group: &mut Vec<u8>, key: &StoreKey, entry: Option<&Entry>) {
 }
 
 /// Appends an entry.
-pub(super) fn write(bytes: &mut Vec<u8>, entry: &Entry) {
+pub(crate) fn write(bytes: &mut Vec<u8>, entry: &Entry) {
     match entry {
         Entry::Live(session) => write_session(bytes, session),
         Entry::Renewed(renewed) => {
@@ -105,7 +105,7 @@ fn push_framed(bytes: &mut Vec<u8>, part: &[u8]) {
 }
 
 /// Reads an entry; none where it is not one of ours, as a whole.
-pub(super) fn read(bytes: &[u8]) -> Option<Entry> {
+pub(crate) fn read(bytes: &[u8]) -> Option<Entry> {
     let mut reader = Reader(bytes);
     let entry = match reader.byte()? {
         SESSION => Entry::Live(Arc::new(read_session(&mut reader)?)),
@@ -146,10 +146,10 @@ fn read_session(reader: &mut Reader<'_>) -> Option<Session> {
 
 /// A group does not end where one of its entries does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Broken;
+pub(crate) struct Broken;
 
 /// What a group says, each key with the bytes of its entry, which are none where there is nothing under it any more.
-pub(super) fn each(group: &[u8]) -> impl Iterator<Item = Result<(StoreKey, &[u8]), Broken>> {
+pub(crate) fn each(group: &[u8]) -> impl Iterator<Item = Result<(StoreKey, &[u8]), Broken>> {
     let mut reader = Reader(group);
     std::iter::from_fn(move || {
         if reader.0.is_empty() {
