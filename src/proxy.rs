@@ -216,7 +216,7 @@ impl Proxy {
 
         // Before anything of our own is added, since a client may name it in Connection.
         let outgoing = Outgoing::read(head, host, self.request_ids.told(id), &self.names);
-        let mut outgoing = outgoing.map_err(|headers::ForeignCoding| Error::Coding)?;
+        let mut outgoing = outgoing.map_err(Error::Unframed)?;
         self.counters.spoofed.add(outgoing.spoofed);
         let now = self.clock.now();
         let ticket = self.sessions.ticket(outgoing.values(&self.cookie), now);

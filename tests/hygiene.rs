@@ -9,10 +9,16 @@ mod bodies;
 mod case;
 #[path = "hygiene/fields.rs"]
 mod fields;
+#[path = "hygiene/frames.rs"]
+mod frames;
 #[path = "hygiene/heads.rs"]
 mod heads;
+#[path = "hygiene/http2.rs"]
+mod http2;
 #[path = "hygiene/recorder.rs"]
 mod recorder;
+#[path = "hygiene/streams.rs"]
+mod streams;
 #[path = "hygiene/strict.rs"]
 mod strict;
 #[path = "support/mod.rs"]
@@ -46,6 +52,11 @@ fn header_lines_are_what_everybody_reads() {
 #[test]
 fn bodies_end_where_everybody_sees_them_end() {
     hold_all(&Stand::start(), &bodies::cases(), EVERY);
+}
+
+#[test]
+fn http2_requests_are_one_request_or_none() {
+    http2::hold_all(&Stand::start());
 }
 
 #[test]

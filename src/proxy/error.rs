@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderValue;
 
-use super::headers::ChangeError;
+use super::headers::{ChangeError, Unframed};
 use super::request_id::RequestId;
 use super::stream::NotOpened;
 use super::{body, upstream};
@@ -26,9 +26,6 @@ pub enum Error {
     /// An extended CONNECT for another protocol than WebSocket (RFC 9220 section 3).
     #[error("the protocol is not one that is passed on")]
     Protocol,
-    /// A transfer coding other than chunked, which is not a proxy's to pass on (RFC 9112 section 6.1).
-    #[error("the request has a transfer coding other than chunked")]
-    Coding,
     /// More header lines than allowed.
     #[error("the request has more than {most} header lines")]
     Headers {
@@ -62,6 +59,12 @@ pub enum Error {
         /// In how many seconds it may begin one.
         seconds: u64,
     },
+    /// Nobody can say how long it is.
+    #[error("{}", match .0 {
+        Unframed::Coding => "the request has a transfer coding other than chunked",
+        Unframed::Lengths => "the request has several lengths",
+    })]
+    Unframed(Unframed),
     /// No route serves this host and path.
     #[error("no route serves this host and path")]
     NoRoute,
@@ -115,7 +118,7 @@ impl Error {
     /// What the client is told.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Host | Self::Path => StatusCode::BAD_REQUEST,
+            Self::Host | Self::Path | Self::Unframed(Unframed::Lengths) => StatusCode::BAD_REQUEST,
             Self::Headers { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UriSize { .. } => StatusCode::URI_TOO_LONG,
             Self::BodySize(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -124,7 +127,7 @@ impl Error {
             Self::CrossOrigin { .. } => StatusCode::FORBIDDEN,
             Self::Births { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Coding | Self::Protocol => StatusCode::NOT_IMPLEMENTED,
+            Self::Unframed(Unframed::Coding) | Self::Protocol => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::User { login: None } | Self::SessionEnded => StatusCode::UNAUTHORIZED,
             Self::Session { source, .. } => match source {
@@ -159,7 +162,7 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Coding | Self::Protocol | Self::User { .. } => Fault::Client,
+            Self::Unframed(_) | Self::Protocol | Self::User { .. } => Fault::Client,
             _ if self.status().is_client_error() => Fault::Client,
             _ => Fault::Server,
         }
@@ -169,7 +172,7 @@ impl Error {
     /// taken it for, or what follows may be meant for a tunnel that was not opened (RFC 9110 section 9.3.6).
     pub fn closes(&self) -> bool {
         match self {
-            Self::Host | Self::Path | Self::Method | Self::Coding => true,
+            Self::Host | Self::Path | Self::Method | Self::Unframed(_) => true,
             Self::Upstream { source, .. } => matches!(source, upstream::Error::RequestBody(_)),
             Self::Headers { .. }
             | Self::UriSize { .. }

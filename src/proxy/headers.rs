@@ -10,7 +10,7 @@ mod streaming;
 
 pub use caches::{answer, keep_from_caches, unasked, vary_by_cookie};
 pub use field::{ConnectionOptions, Field, has_option};
-pub use hop::{ForeignCoding, answered_via, strip_trailers};
+pub use hop::{Unframed, answered_via, strip_trailers};
 pub use names::{Names, Settings};
 pub use request::{Asked, Length, Outgoing, is_idempotent};
 pub use session::{ChangeError, Taken, take_change};

@@ -207,7 +207,7 @@ fn no_error_shows_a_secret_an_id_a_user_or_data() {
         log.error(&source);
         log.error(&Error::Upstream { upstream: upstream(), source });
     }
-    for error in [Error::Host, Error::Path, Error::Method, Error::Coding, Error::NoRoute] {
+    for error in [Error::Host, Error::Path, Error::Method, Error::Unframed(Unframed::Coding), Error::NoRoute] {
         log.error(&error);
     }
     log.assert_silent();

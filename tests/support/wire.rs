@@ -199,6 +199,12 @@ impl Wire {
         }
     }
 
+    /// The next bytes, so many; `None` where the stream ends before.
+    pub fn exactly(&mut self, length: usize) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        Ok(self.take(length, &mut bytes)?.then_some(bytes))
+    }
+
     /// Whether the other side closes, now or after more bytes, which are dropped.
     pub fn closes(&mut self) -> io::Result<bool> {
         while self.more()? {

@@ -10,10 +10,15 @@ use super::Names;
 use super::field::Field;
 use super::names::remove_where;
 
-/// A message with a transfer coding other than chunked, which a proxy cannot pass on: nobody said that the next
-/// recipient understands it (RFC 9112 section 6.1).
+/// Why nobody can say how long a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ForeignCoding;
+pub enum Unframed {
+    /// It has a transfer coding other than chunked, which a proxy cannot pass on: nobody said that the next recipient
+    /// understands it (RFC 9112 section 6.1).
+    Coding,
+    /// It has several lengths (RFC 9110 section 8.6).
+    Lengths,
+}
 
 /// What is no trailer, though it is end to end: who may do something, how the content is to be read, and how the request
 /// goes on (RFC 9110 section 6.5.1).

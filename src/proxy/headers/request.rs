@@ -8,7 +8,7 @@ use http::header::{CONNECTION, HeaderValue};
 use http::{Method, Version, request};
 
 use super::field::{ConnectionOptions, Field, has_option};
-use super::hop::{ForeignCoding, via};
+use super::hop::{Unframed, via};
 use super::{Names, push_line};
 use crate::metrics::Counter;
 use crate::proxy::cookies::OurCookie;
@@ -79,7 +79,7 @@ impl<'a> Outgoing<'a> {
         host: &[u8],
         id: Option<&RequestId>,
         names: &Names,
-    ) -> Result<Self, ForeignCoding> {
+    ) -> Result<Self, Unframed> {
         let mut bytes = Vec::with_capacity(USUAL);
         bytes.extend_from_slice(head.method.as_str().as_bytes());
         bytes.push(b' ');
@@ -118,8 +118,9 @@ impl<'a> Outgoing<'a> {
                 Field::Cookie => this.cookies.rest.push(value),
                 // A transfer coding other than chunked is not a proxy's to pass on: nobody said that the next recipient
                 // understands it (RFC 9112 section 6.1).
-                Field::TransferEncoding if coded || !is_chunked(value) => return Err(ForeignCoding),
+                Field::TransferEncoding if coded || !is_chunked(value) => return Err(Unframed::Coding),
                 Field::TransferEncoding => coded = true,
+                Field::ContentLength if this.has_length => return Err(Unframed::Lengths),
                 Field::ContentLength => this.has_length = true,
                 Field::Upgrade => this.names_websocket |= has_option(value.as_bytes(), b"websocket"),
                 Field::Te => this.wants_trailers |= has_option(value.as_bytes(), b"trailers"),

@@ -197,7 +197,7 @@ fn head(
 
 /// Of a header that has one value, a client must not have to choose among several: some take the message for malformed, and
 /// HTTP/2 has no connection to close. The first is kept, as nginx does (RFC 9110 section 5.3).
-fn keep_one_of_each(headers: &mut HeaderMap) {
+pub(super) fn keep_one_of_each(headers: &mut HeaderMap) {
     // As for nearly every answer.
     if headers.keys_len() == headers.len() {
         return;

@@ -22,7 +22,7 @@ fn head(lines: &[(&str, &str)]) -> request::Parts {
 }
 
 /// What goes upstream, with the values that our cookie had.
-fn written(lines: &[(&str, &str)]) -> Result<(String, Vec<String>), ForeignCoding> {
+fn written(lines: &[(&str, &str)]) -> Result<(String, Vec<String>), Unframed> {
     let (head, names) = (head(lines), names());
     let mut outgoing = Outgoing::read(&head, b"h", None, &names)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -79,7 +79,7 @@ fn a_transfer_coding_other_than_chunked_is_not_passed_on() {
         &[("transfer-encoding", "gzip, chunked")][..],
         &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
     ] {
-        assert_eq!(written(lines).unwrap_err(), ForeignCoding, "{lines:?}");
+        assert_eq!(written(lines).unwrap_err(), Unframed::Coding, "{lines:?}");
     }
 }
 

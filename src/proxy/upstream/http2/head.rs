@@ -5,7 +5,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, Head
 use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{Method, Request, StatusCode, response};
 
-use super::super::answer::{Head, Malformed, agreed};
+use super::super::answer::{Head, Malformed, agreed, keep_one_of_each};
 use super::super::incoming::Framing;
 use crate::proxy::headers::{Asked, Field, Names};
 
@@ -69,6 +69,7 @@ pub(super) fn answer(parts: response::Parts, asked: Asked, names: &Names, ended:
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, length.into());
     }
+    keep_one_of_each(&mut headers);
     let bodiless = asked == Asked::ToHead || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
     let framing = if ended || bodiless { Framing::Ended } else { length.map_or(Framing::UntilClosed, Framing::length) };
     Ok(Head { status, headers, session, framing, keeps: true })
