@@ -39,6 +39,7 @@ use crate::proxy::{Client, Scheme};
 mod bind;
 mod connections;
 mod corked;
+mod frames;
 mod limits;
 mod protocol;
 mod pulse;
@@ -55,6 +56,7 @@ pub(crate) use strict::reads_in_pieces_as_whole;
 
 use connections::{Connections, Entry};
 use corked::corked;
+use frames::Frames;
 use limits::Slot;
 use protocol::Protocols;
 use pulse::{Io, Order, Request as InFlight, Tracked};
@@ -208,6 +210,9 @@ where
 
     /// One connection, from its first byte to its last.
     async fn converse(&self, stream: TcpStream, peer: SocketAddr, terms: &Terms, entry: Entry, _slot: Option<Slot>) {
+        // A client that opens no window acknowledges what it is asked for ever, and no other timeout of the system would end it.
+        // Where the system knows no such thing, `Connections` notices late.
+        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(terms.limits.write_timeout));
         // An IPv4 client of a dual-stack socket is written as IPv4, as upstreams and rules expect it.
         let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         match &self.edge {
@@ -257,12 +262,11 @@ where
         match (&ended, switched.take()) {
             (Some(Ok(())), Some(tunnel)) => {
                 let http1::Parts { io, read_buf, .. } = connection.into_parts();
+                let stream = io.into_inner().into_inner();
+                stream.take_time();
                 let _in_flight = InFlight::begin(&entry.pulse);
                 // Boxed, lest every connection have room for it.
-                entry
-                    .pulse
-                    .unless_told(Order::Cut, Box::pin(tunnel.carry(io.into_inner().into_inner(), read_buf)))
-                    .await;
+                entry.pulse.unless_told(Order::Cut, Box::pin(tunnel.carry(stream, read_buf))).await;
             }
             (Some(Err(error)), _) if error.is_user() && version.get() == Version::HTTP_10 => {
                 report(&client, ended);
@@ -278,7 +282,7 @@ where
     {
         let client = Rc::new(client);
         let service = service_fn(|request| self.answer_stream(request, Rc::clone(&client), (terms, entry)));
-        let (stream, cork) = corked(Io::new(stream, &entry.pulse));
+        let (stream, cork) = corked(Io::new(Frames::new(stream, &entry.pulse), &entry.pulse));
         let connection = pin!(terms.protocols.http2.serve_connection(stream, service));
         let pull = |context: &mut Context<'_>| cork.pull(context);
         let ended = entry.pulse.drive(connection, http2::Connection::graceful_shutdown, pull).await;
@@ -348,6 +352,12 @@ async fn carry(tunnel: Box<Tunnel>, stream: OnUpgrade, _in_flight: InFlight) {
 /// A stream over a socket.
 trait Socket {
     fn socket(&self) -> &TcpStream;
+
+    /// The client may take nothing for as long as the system likes: what it carries now has a timeout of its own.
+    fn take_time(&self) {
+        // At worst it is ended early.
+        let _ = socket2::SockRef::from(self.socket()).set_tcp_user_timeout(None);
+    }
 
     /// Closing it will be an error to the client. To one of HTTP/1.0, which is told no length, the end of the connection is
     /// the end of the answer, and an answer that breaks off must not look whole (RFC 9112 section 8).

@@ -245,7 +245,7 @@ impl Proxy {
             Some(jar) => jar.pass_cookies(&mut outgoing, &self.cookie, visit.as_ref(), now),
         }
         outgoing.forward(client, host, head.version);
-        let body = RequestBody::new(body, &self.names, upstream.body_timeout(), route.max_body_size);
+        let body = RequestBody::new(body, &self.names, self.expected(head, upstream, route));
         let body = body.map_err(Error::BodySize)?;
         let asked = outgoing.ask(head, body.length());
         let written = outgoing.frame(body.length());
@@ -288,6 +288,13 @@ impl Proxy {
         }
         exchange.answered(answer.status());
         Ok((answer, end))
+    }
+
+    /// What may be expected of a request's body. Calls of gRPC may wait for something to happen.
+    fn expected(&self, head: &request::Parts, upstream: &Upstream, route: &route::Settings) -> body::Expected {
+        let is_call = Streaming::of(&head.headers) == Some(Streaming::Grpc);
+        let min_rate = if is_call { 0 } else { self.limits.min_body_rate };
+        body::Expected { timeout: upstream.body_timeout(), min_rate, most: route.max_body_size }
     }
 
     fn route(&self, head: &request::Parts, host: &[u8], exchange: &mut Exchange) -> Result<Way<'_>, Error> {

@@ -92,8 +92,10 @@ fn the_manual_means_what_the_design_says() {
     assert!(listen.redirect);
     assert_eq!(listen.workers, std::thread::available_parallelism().map_or(1, NonZero::get));
     assert_eq!((listen.max_connections, listen.max_header_size), (10_000, 32 << 10));
-    assert_eq!(listen.handshake_timeout, Duration::from_secs(10));
-    assert_eq!((listen.header_timeout, listen.drain_timeout), (MINUTE / 2, MINUTE / 2));
+    let seconds = Duration::from_secs;
+    assert_eq!([listen.handshake_timeout, listen.header_timeout, listen.write_timeout], [seconds(8); 3]);
+    assert_eq!((listen.keepalive, listen.drain_timeout), (MINUTE, MINUTE / 2));
+    assert_eq!(config.proxy.limits.min_body_rate, 500);
     let tls = config.tls.as_ref().expect("[tls]");
     assert_eq!(tls.certificate, root.join("certs/dev.crt"));
     assert_eq!(tls.private_key, root.join("certs/dev.key"));

@@ -306,7 +306,7 @@ fn a_visitor_costs_no_memory_and_no_store_call_until_a_backend_keeps_something()
 fn every_wait_has_a_timeout() {
     let brief = "\"300ms\"";
     let site = Site::build()
-        .listen(&format!("header_timeout = {brief}\nhandshake_timeout = {brief}"))
+        .listen(&format!("header_timeout = {brief}\nkeepalive = {brief}\nhandshake_timeout = {brief}"))
         .upstream(&format!("response_timeout = {brief}\nbody_timeout = {brief}"))
         .start();
     // A client that says nothing, in clear text, in TLS and before TLS.

@@ -40,6 +40,7 @@ fn limits() -> Limits {
         half_close: false,
         handshake_timeout: NEVER,
         header_timeout: NEVER,
+        keepalive: NEVER,
         write_timeout: NEVER,
         max_header_size: 16 * 1024,
         drain_timeout: NEVER,
@@ -541,7 +542,7 @@ fn slow_head_is_ended_however_often_a_byte_comes() {
 
 #[test]
 fn idle_keep_alive_connection_is_closed() {
-    let server = Server::start(Edge::Http, Limits { header_timeout: SHORT, ..limits() });
+    let server = Server::start(Edge::Http, Limits { keepalive: SHORT, ..limits() });
     let mut stream = server.connect();
     assert_eq!(get(&mut stream, "/hello"), "hello");
     stream.write_all(GET).unwrap();
@@ -554,7 +555,7 @@ fn idle_keep_alive_connection_is_closed() {
 #[test]
 fn idle_http2_connection_is_closed_with_goaway() {
     let (_dir, settings) = certificate();
-    let server = Server::start(https(&settings), Limits { header_timeout: SHORT, ..limits() });
+    let server = Server::start(https(&settings), Limits { keepalive: SHORT, ..limits() });
     let config = trusting(&settings, &["h2"], rustls::ALL_VERSIONS);
     let mut stream = handshake(server.connect(), &config).unwrap();
     h2::begin(&mut stream);
@@ -583,7 +584,7 @@ fn request_that_is_worked_on_is_not_idle() {
     let edges = [Edge::Http, https(&settings)];
     for edge in edges {
         let is_h2 = matches!(edge, Edge::Https(_));
-        let short = Limits { header_timeout: SHORT, write_timeout: SHORT, ..limits() };
+        let short = Limits { header_timeout: SHORT, keepalive: SHORT, write_timeout: SHORT, ..limits() };
         let server = Server::start(edge, short);
         let mut clear = server.connect();
         let body = if is_h2 {

@@ -211,7 +211,8 @@ fn a_silent_websocket_is_closed_and_one_that_moves_is_not() {
 
 #[test]
 fn a_websocket_is_in_flight_for_as_long_as_it_is_open() {
-    let mut site = Site::build().listen("header_timeout = \"200ms\"\ndrain_timeout = \"600ms\"\n").start();
+    let mut site =
+        Site::build().listen("header_timeout = \"200ms\"\nkeepalive = \"200ms\"\ndrain_timeout = \"600ms\"\n").start();
     let (mut client, mut server, _) = open(&site, &site.browser());
     std::thread::sleep(Duration::from_secs(1));
     client.write(b"not idle");

@@ -47,8 +47,12 @@ pub(super) fn file(root: &mut Section<'_>) -> Result<Config, Noted> {
     let distinct = distinct(root, &addresses);
 
     let ((listen, requests), session) = (listen?, session?);
-    let limits =
-        Limits { max_headers: listen.max_headers, max_uri_size: requests.max_uri_size, births: session.births.clone() };
+    let limits = Limits {
+        max_headers: listen.max_headers,
+        max_uri_size: requests.max_uri_size,
+        min_body_rate: requests.min_body_rate,
+        births: session.births.clone(),
+    };
     let prefixed = |(upstream, prefixed): (proxy::upstream::Settings, Vec<_>)| {
         possible(root, &upstream.cookies, &prefixed, (&listen, &session)).map(|()| upstream)
     };
@@ -88,6 +92,7 @@ fn tombstone<T>(upstreams: &Result<Vec<(proxy::upstream::Settings, T)>, Noted>) 
 struct Requests {
     request_id: Policy,
     max_uri_size: usize,
+    min_body_rate: u64,
 }
 
 fn listen(
@@ -100,8 +105,11 @@ fn listen(
     let redirect = section.optional("redirect", flag);
     let workers = section.or("workers", 0, number(0..=1024));
     let max_connections = section.or("max_connections", 10_000, number(1..=1_000_000));
-    let handshake_timeout = section.or("handshake_timeout", Duration::from_secs(10), duration(MILLISECOND..=HOUR));
-    let header_timeout = section.or("header_timeout", Duration::from_secs(30), duration(MILLISECOND..=HOUR));
+    let handshake_timeout = section.or("handshake_timeout", Duration::from_secs(8), duration(MILLISECOND..=HOUR));
+    let header_timeout = section.or("header_timeout", Duration::from_secs(8), duration(MILLISECOND..=HOUR));
+    let keepalive = section.or("keepalive", Duration::from_mins(1), duration(MILLISECOND..=HOUR));
+    let write_timeout = section.or("write_timeout", Duration::from_secs(8), duration(MILLISECOND..=HOUR));
+    let min_body_rate = section.or("min_body_rate", 500, size(0..=MIB));
     // hyper takes no read buffer below 8 KiB.
     let max_header_size = section.or("max_header_size", 32 << 10, size(8 << 10..=MIB));
     let drain_timeout = section.or("drain_timeout", Duration::from_secs(30), duration(MILLISECOND..=HOUR));
@@ -142,13 +150,19 @@ fn listen(
         max_connections: max_connections?.value,
         handshake_timeout: handshake_timeout?.value,
         header_timeout: header_timeout?.value,
+        keepalive: keepalive?.value,
+        write_timeout: write_timeout?.value,
         max_header_size: usize::try_from(max_header_size?.value).unwrap_or(usize::MAX),
         max_headers: max_headers?.value,
         max_requests: max_requests?.value,
         half_close: half_close?.value,
         drain_timeout: drain_timeout?.value,
     };
-    let requests = Requests { request_id: request_id?.value, max_uri_size: bytes(max_uri_size?.value) };
+    let requests = Requests {
+        request_id: request_id?.value,
+        max_uri_size: bytes(max_uri_size?.value),
+        min_body_rate: min_body_rate?.value,
+    };
     Ok((listen, requests))
 }
 

@@ -8,19 +8,37 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::pulse::{Doing, Pulse};
+use super::pulse::{Doing, EARNED_A_SECOND, Pulse};
 use super::{Counters, Limits};
 
-/// How often a connection is looked at within its timeout: it is ended at most a quarter too late, and never too early.
-const SWEEPS: u32 = 4;
+/// How often a connection is looked at within the shortest timeout, at least: it is ended at most a sixteenth too late, and
+/// never too early. It has another sixteenth to close by itself.
+const SWEEPS: u32 = 16;
+/// How seldom, however long they are.
+const SELDOM: Duration = Duration::from_millis(500);
+/// How long a client may seem to take nothing where what it is sent fills its socket. The system knows better, and is told to
+/// end it much sooner; this is for systems that do not.
+const BLOCKED: Duration = Duration::from_mins(1);
+
+/// How many sweeps a connection may take, by what it is doing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Patience {
+    /// Waiting for a request's head.
+    head: u32,
+    /// Between two requests.
+    idle: u32,
+    /// Waiting for the client to take a response.
+    stalled: u32,
+    /// The same where its socket is full.
+    blocked: u32,
+}
 
 /// The open connections of one listening socket.
 #[derive(Debug)]
 pub(super) struct Connections {
     open: RefCell<Vec<Rc<Pulse>>>,
     period: Cell<Duration>,
-    /// How many quiet sweeps a client may leave its response untaken.
-    stalled_sweeps: Cell<u32>,
+    patience: Cell<Patience>,
     /// Rung when the period is another.
     changed: Notify,
     counters: Arc<Counters>,
@@ -32,7 +50,7 @@ impl Connections {
         let this = Self {
             open: RefCell::default(),
             period: Cell::default(),
-            stalled_sweeps: Cell::default(),
+            patience: Cell::default(),
             changed: Notify::new(),
             counters,
             none_left: Notify::new(),
@@ -43,9 +61,17 @@ impl Connections {
 
     /// From now on, these hold: for connections that are open, too.
     pub(super) fn keep_to(&self, limits: &Limits) {
-        let period = (limits.header_timeout / SWEEPS).max(Duration::from_millis(1));
-        let stalled_sweeps = limits.write_timeout.as_nanos().div_ceil(period.as_nanos());
-        self.stalled_sweeps.set(u32::try_from(stalled_sweeps).unwrap_or(u32::MAX));
+        let shortest = limits.header_timeout.min(limits.keepalive).min(limits.write_timeout);
+        let period = (shortest / SWEEPS).clamp(Duration::from_millis(1), SELDOM);
+        let sweeps = |timeout: Duration| {
+            u32::try_from(timeout.as_nanos().div_ceil(period.as_nanos())).unwrap_or(u32::MAX).min(u32::MAX - 1)
+        };
+        self.patience.set(Patience {
+            head: sweeps(limits.header_timeout),
+            idle: sweeps(limits.keepalive),
+            stalled: sweeps(limits.write_timeout),
+            blocked: sweeps(limits.write_timeout.max(BLOCKED)),
+        });
         if self.period.replace(period) != period {
             self.changed.notify_one();
         }
@@ -65,26 +91,41 @@ impl Connections {
     }
 
     fn look_at(&self, pulse: &Pulse) {
+        let a_second = self.period.get().as_millis().max(1) * u128::from(EARNED_A_SECOND) / 1000;
+        pulse.earn(u32::try_from(a_second).unwrap_or(u32::MAX));
         let doing = pulse.doing();
-        if pulse.seen.replace(pulse.generation()) != pulse.generation() || doing == Doing::Work {
+        let beat = pulse.seen.replace(pulse.generation()) != pulse.generation();
+        let began = pulse.seen_head.replace(pulse.head()) != pulse.head();
+        let moved = if doing == Doing::Head { began } else { beat };
+        if pulse.seen_doing.replace(doing) != doing || moved || doing == Doing::Work {
             pulse.quiet.set(0);
+            pulse.overdue.set(false);
             return;
         }
         let quiet = pulse.quiet.get().saturating_add(1);
         pulse.quiet.set(quiet);
-        match doing {
-            // What began right after a sweep is first missed one period later, hence one more.
-            Doing::Nothing if quiet == SWEEPS + 1 => {
-                self.counters.timeouts.increment();
-                pulse.finish();
-            }
-            // It did not close within a period: half a head, or a client that answers no GOAWAY.
-            Doing::Nothing if quiet > SWEEPS + 1 => pulse.cut(),
-            Doing::Waiting if quiet > self.stalled_sweeps.get() => {
-                self.counters.timeouts.increment();
-                pulse.cut();
-            }
-            Doing::Nothing | Doing::Waiting | Doing::Work => {}
+        let patience = self.patience.get();
+        let most = match doing {
+            Doing::Head => patience.head,
+            Doing::Nothing => patience.idle,
+            Doing::Waiting if pulse.is_blocked() => patience.blocked,
+            Doing::Waiting => patience.stalled,
+            Doing::Work => return,
+        };
+        if quiet < most {
+            return;
+        }
+        // Once: its patience may have become shorter meanwhile.
+        let overdue = pulse.overdue.replace(true);
+        if !overdue {
+            self.counters.timeouts.increment();
+        }
+        // It has one period to close by itself; half a head does not, nor a client that answers no GOAWAY. What takes nothing
+        // takes no farewell either.
+        if overdue || doing == Doing::Waiting {
+            pulse.cut();
+        } else {
+            pulse.finish();
         }
     }
 
@@ -134,6 +175,9 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        if self.pulse.has_timed_out() {
+            self.connections.counters.timeouts.increment();
+        }
         let mut open = self.connections.open.borrow_mut();
         let place = self.pulse.place.get();
         open.swap_remove(place);

@@ -22,8 +22,12 @@ pub struct Settings {
     pub max_connections: usize,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
-    /// How long a request head may take, and how long a connection may stay without a request.
+    /// How long a request head may take, and how long a new connection may take to begin its first.
     pub header_timeout: Duration,
+    /// How long a connection may stay without a request between two.
+    pub keepalive: Duration,
+    /// How long a client may take nothing of a response that waits for it.
+    pub write_timeout: Duration,
     /// The most bytes a request head may have.
     pub max_header_size: usize,
     /// The most header lines a request may have.
@@ -41,9 +45,11 @@ pub struct Settings {
 pub struct Limits {
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
-    /// How long a request head may take, and how long a connection may stay without a request. An idle connection is
-    /// closed at most a quarter later, one that does not close by itself another quarter after that.
+    /// How long a request head may take, and how long a new connection may take to begin its first, with its handshake. It
+    /// is ended at most a second later.
     pub header_timeout: Duration,
+    /// How long a connection may stay without a request between two.
+    pub keepalive: Duration,
     /// How long a client may take nothing of a response that waits for it.
     pub write_timeout: Duration,
     /// The most bytes a request head may have.
@@ -59,9 +65,6 @@ pub struct Limits {
     /// How many connections may be open at once, over all workers.
     pub slots: Slots,
 }
-
-/// As nginx's `send_timeout`.
-const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl Limits {
     /// The limits of a configuration.
@@ -80,7 +83,8 @@ impl Limits {
         Self {
             handshake_timeout: settings.handshake_timeout,
             header_timeout: settings.header_timeout,
-            write_timeout: WRITE_TIMEOUT,
+            keepalive: settings.keepalive,
+            write_timeout: settings.write_timeout,
             max_header_size: settings.max_header_size,
             max_headers: settings.max_headers,
             max_requests: settings.max_requests,

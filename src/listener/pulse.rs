@@ -33,13 +33,20 @@ pub(super) enum Order {
 /// What a connection is doing, as far as it can be waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doing {
-    /// No request is in flight: it is between two, or slow with a head.
+    /// A request's head is waited for: the first, or one that has begun.
+    Head,
+    /// No request is in flight: it is between two.
     Nothing,
     /// Some request waits for its upstream.
     Work,
     /// All that is in flight waits for the client to take it.
     Waiting,
 }
+
+/// How much a client may spend on frames that ask for nothing, at once: some thousand pings, some hundred resets.
+const ALLOWANCE: u32 = 128 * 1024;
+/// How much of it is given back within a second.
+pub(super) const EARNED_A_SECOND: u32 = 16 * 1024;
 
 /// The state of one connection that others on its thread may look at.
 #[derive(Debug)]
@@ -54,8 +61,20 @@ pub(super) struct Pulse {
     blocked: Cell<bool>,
     /// Whether it is being closed, which has a deadline of its own.
     lingering: Cell<bool>,
+    /// Whether no request has come yet.
+    fresh: Cell<bool>,
     /// Whether a request's head has begun to come, and is not whole.
     in_head: Cell<bool>,
+    /// The same of HTTP/2, where others may be in flight meanwhile.
+    in_block: Cell<bool>,
+    /// Tells the heads apart that have begun.
+    head: Cell<u32>,
+    /// How much of its allowance the client has spent on frames that ask for nothing, in bytes or what is worth them.
+    spent: Cell<u32>,
+    /// How much of that is given back if a request comes of it.
+    advanced: Cell<u32>,
+    /// Whether the system gave the client up: it took nothing of what was sent.
+    timed_out: Cell<bool>,
     /// How many heads of HTTP/1.1 requests have come that everybody finds in the bytes, and has not yet been asked for.
     heads: Cell<u32>,
     order: Cell<Order>,
@@ -64,6 +83,12 @@ pub(super) struct Pulse {
     pub(super) place: Cell<usize>,
     /// The generation that the last sweep saw.
     pub(super) seen: Cell<u32>,
+    /// The head that the last sweep saw.
+    pub(super) seen_head: Cell<u32>,
+    /// What it was doing then.
+    pub(super) seen_doing: Cell<Doing>,
+    /// Whether it has been quiet for too long, and was told.
+    pub(super) overdue: Cell<bool>,
     /// How many sweeps in turn saw no change.
     pub(super) quiet: Cell<u32>,
 }
@@ -77,12 +102,21 @@ impl Pulse {
             stalled: Cell::new(0),
             blocked: Cell::new(false),
             lingering: Cell::new(false),
+            fresh: Cell::new(true),
             in_head: Cell::new(false),
+            in_block: Cell::new(false),
+            head: Cell::new(0),
+            spent: Cell::new(0),
+            advanced: Cell::new(0),
+            timed_out: Cell::new(false),
             heads: Cell::new(0),
             order: Cell::new(Order::Serve),
             waker: RefCell::new(None),
             place: Cell::new(0),
             seen: Cell::new(0),
+            seen_head: Cell::new(0),
+            seen_doing: Cell::new(Doing::Work),
+            overdue: Cell::new(false),
             quiet: Cell::new(0),
         }
     }
@@ -94,7 +128,9 @@ impl Pulse {
     pub(super) fn doing(&self) -> Doing {
         match self.active.get() {
             _ if self.lingering.get() => Doing::Work,
+            _ if self.in_block.get() => Doing::Head,
             0 if self.blocked.get() => Doing::Waiting,
+            0 if self.in_head.get() || self.fresh.get() => Doing::Head,
             0 => Doing::Nothing,
             active if active == self.stalled.get() => Doing::Waiting,
             _ => Doing::Work,
@@ -103,7 +139,55 @@ impl Pulse {
 
     /// Whether a request's head has begun to come, and is not whole.
     pub(super) fn set_in_head(&self, in_head: bool) {
+        if in_head && !self.in_head.replace(in_head) {
+            self.begin_head();
+        }
         self.in_head.set(in_head);
+    }
+
+    /// A request's head has begun. The first has no more time for it than there is to begin it.
+    pub(super) fn begin_head(&self) {
+        if !self.fresh.get() {
+            self.head.set(self.head.get().wrapping_add(1));
+        }
+    }
+
+    /// Whether a header block of HTTP/2 has begun to come, and is not whole.
+    pub(super) fn set_in_block(&self, in_block: bool) {
+        self.in_block.set(in_block);
+    }
+
+    /// Which head is or was the last to come.
+    pub(super) fn head(&self) -> u32 {
+        self.head.get()
+    }
+
+    /// Whether the socket took no more when it was last written to.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.get()
+    }
+
+    /// Whether the system gave the client up.
+    pub(super) fn has_timed_out(&self) -> bool {
+        self.timed_out.get()
+    }
+
+    /// Takes from the client's allowance; whether it sufficed.
+    pub(super) fn spend(&self, cost: u32) -> bool {
+        let spent = self.spent.get().saturating_add(cost);
+        self.spent.set(spent);
+        spent <= ALLOWANCE
+    }
+
+    /// The same for what is given back if a request comes of it.
+    pub(super) fn spend_on_request(&self, cost: u32) -> bool {
+        self.advanced.set(self.advanced.get().saturating_add(cost));
+        self.spend(cost)
+    }
+
+    /// Gives something back.
+    pub(super) fn earn(&self, worth: u32) {
+        self.spent.set(self.spent.get().saturating_sub(worth));
     }
 
     /// A request's head has come that everybody finds in the bytes.
@@ -200,6 +284,8 @@ pub(super) struct Request {
 impl Request {
     pub(super) fn begin(pulse: &Rc<Pulse>) -> Self {
         pulse.active.set(pulse.active.get() + 1);
+        pulse.fresh.set(false);
+        pulse.earn(pulse.advanced.take());
         pulse.beat();
         Self { pulse: Rc::clone(pulse), stalled: false }
     }
@@ -302,10 +388,21 @@ impl<S> Io<S> {
 
     fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.pulse.blocked.set(written.is_pending());
-        if matches!(written, Poll::Ready(Ok(size)) if size > CONTROL_FRAMES) {
-            self.pulse.beat();
+        match &written {
+            Poll::Ready(Ok(size)) if *size > CONTROL_FRAMES => {
+                self.pulse.beat();
+                self.pulse.earn(64 + u32::try_from(size / 8).unwrap_or(u32::MAX / 2));
+            }
+            Poll::Ready(Err(error)) => self.failed(error),
+            _ => {}
         }
         written
+    }
+
+    fn failed(&self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::TimedOut {
+            self.pulse.timed_out.set(true);
+        }
     }
 }
 
@@ -326,7 +423,11 @@ impl Lingering {
 
 impl<S: AsyncRead + Unpin> Read for Io<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Poll::Ready(Err(error)) = &read {
+            self.failed(error);
+        }
+        read
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Limits {
     pub max_headers: usize,
     /// The most bytes its path and query may have.
     pub max_uri_size: usize,
+    /// How many bytes a second its body must bring until the answer begins; zero where it may take its time.
+    pub min_body_rate: u64,
     /// How many sessions a client's address may begin.
     pub births: Option<Births>,
 }

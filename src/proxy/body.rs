@@ -31,6 +31,23 @@ pub enum Error {
     /// Nothing came for too long.
     #[error("the body stood still for {} s", .0.as_secs())]
     Stalled(Duration),
+    /// So little came that a server would be held for nothing.
+    #[error("the body came more slowly than {0} bytes a second")]
+    Slow(u64),
+}
+
+/// Over how long a body's rate is looked at.
+const WINDOW: Duration = Duration::from_secs(8);
+
+/// What may be expected of a request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// How long it may stand still.
+    pub timeout: Duration,
+    /// How many bytes a second it must bring, over any [`WINDOW`] in which it is waited for, until its answer begins.
+    pub min_rate: u64,
+    /// How many bytes it may have, where there is a limit.
+    pub most: Option<u64>,
 }
 
 /// A request's body on its way upstream. It may not stand still, and its trailers carry no session header.
@@ -43,6 +60,8 @@ struct Uploading {
     names: Rc<Names>,
     /// How long it may stand still, if that is for it to know.
     timeout: Option<Duration>,
+    /// How many bytes a second it must bring; zero where it may take its time.
+    min_rate: u64,
     /// How many bytes it may have.
     most: u64,
     /// How many of them have not come yet.
@@ -51,11 +70,17 @@ struct Uploading {
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether anything came since the timer was set. It is set anew when it fires, not for every piece.
     moved: bool,
+    /// For how long nothing has come, as far as the timer knows.
+    still: Duration,
+    /// How many bytes came within how much of the window that is looked at.
+    came: u64,
+    watched: Duration,
 }
 
 impl RequestBody {
-    /// The client's, which may stand still for `timeout`, and have so many bytes where there is a limit.
-    pub fn new(incoming: Incoming, names: &Rc<Names>, timeout: Duration, most: Option<u64>) -> Result<Self, Error> {
+    /// The client's.
+    pub fn new(incoming: Incoming, names: &Rc<Names>, expected: Expected) -> Result<Self, Error> {
+        let Expected { timeout, min_rate, most } = expected;
         if incoming.is_end_stream() {
             return Ok(Self(None));
         }
@@ -66,7 +91,19 @@ impl RequestBody {
         }
         let names = Rc::clone(names);
         let timeout = Some(timeout);
-        Ok(Self(Some(Box::new(Uploading { incoming, names, timeout, most, left: most, timer: None, moved: false }))))
+        Ok(Self(Some(Box::new(Uploading {
+            incoming,
+            names,
+            timeout,
+            min_rate,
+            most,
+            left: most,
+            timer: None,
+            moved: false,
+            still: Duration::ZERO,
+            came: 0,
+            watched: Duration::ZERO,
+        }))))
     }
 
     /// How long it is.
@@ -80,6 +117,13 @@ impl RequestBody {
     /// Whether all of it has been taken, its trailers too.
     pub fn is_end(&self) -> bool {
         self.0.as_ref().is_none_or(|uploading| uploading.incoming.is_end_stream())
+    }
+
+    /// It may take its time from now on: what follows the beginning of its answer may be a conversation.
+    pub fn take_time(&mut self) {
+        if let Some(uploading) = &mut self.0 {
+            uploading.min_rate = 0;
+        }
     }
 
     /// It may stand still for as long as it likes from now on.
@@ -105,6 +149,7 @@ impl Uploading {
                     return Poll::Ready(Some(Err(Error::TooLong(self.most))));
                 };
                 self.left = left;
+                self.came += length;
                 if let Some(trailers) = frame.trailers_mut() {
                     strip_trailers(trailers, &self.names);
                 }
@@ -118,13 +163,22 @@ impl Uploading {
 
     fn stand_still(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let Some(timeout) = self.timeout else { return Poll::Pending };
+        let period = timeout.min(WINDOW);
         loop {
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(period)));
             ready!(timer.as_mut().poll(cx));
-            if !std::mem::take(&mut self.moved) {
+            self.timer = None;
+            self.still = if std::mem::take(&mut self.moved) { Duration::ZERO } else { self.still + period };
+            if self.still >= timeout {
                 return Poll::Ready(Some(Err(Error::Stalled(timeout))));
             }
-            self.timer = None;
+            self.watched += period;
+            if self.watched >= WINDOW {
+                let (came, watched) = (std::mem::take(&mut self.came), std::mem::take(&mut self.watched));
+                if came < self.min_rate.saturating_mul(watched.as_secs()) {
+                    return Poll::Ready(Some(Err(Error::Slow(self.min_rate))));
+                }
+            }
         }
     }
 }

@@ -152,7 +152,9 @@ impl Error {
                 }
                 upstream::Error::NoWebSocket => StatusCode::NOT_IMPLEMENTED,
                 upstream::Error::Unhealthy | upstream::Error::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
-                upstream::Error::RequestBody(body::Error::Stalled(_)) => StatusCode::REQUEST_TIMEOUT,
+                upstream::Error::RequestBody(body::Error::Stalled(_) | body::Error::Slow(_)) => {
+                    StatusCode::REQUEST_TIMEOUT
+                }
                 upstream::Error::RequestBody(body::Error::TooLong(_)) => StatusCode::PAYLOAD_TOO_LARGE,
                 upstream::Error::RequestBody(_) | upstream::Error::NotInHttp2 => StatusCode::BAD_REQUEST,
             },

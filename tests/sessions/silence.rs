@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use session_gateway::proxy::error::Error;
-use session_gateway::proxy::headers::{self, ChangeError, Names, take_change};
+use session_gateway::proxy::headers::{self, ChangeError, Names, Unframed, take_change};
 use session_gateway::proxy::upstream::{self, Trust};
 use session_gateway::session::ticket::Signed;
 use session_gateway::session::{End, Entry, KeyRing, PublicId, Ticket};

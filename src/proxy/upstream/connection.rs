@@ -84,7 +84,10 @@ impl Connection {
     /// Takes the head of the answer out of what has come; says whether it was there whole.
     pub(super) fn read_head(&mut self, asked: Asked, names: &Names) -> Result<bool, Malformed> {
         let head = answer::read(&mut self.input, asked, names, &mut self.places)?;
-        Ok(head.map(|head| self.head = head).is_some())
+        let Some(head) = head else { return Ok(false) };
+        self.head = head;
+        self.sending.take_time();
+        Ok(true)
     }
 
     /// Whether an idle connection can be used: it is open, and nothing came that nobody asked for.

@@ -97,6 +97,11 @@ impl Sending {
         self.pieces == 0
     }
 
+    /// The client may take its time with what is left of the body.
+    pub(super) fn take_time(&mut self) {
+        self.body.take_time();
+    }
+
     /// The body alone may stand still for as long as it likes: whoever has the rest of the exchange waits for both.
     pub(super) fn wait_for_ever(&mut self) {
         self.body.wait_for_ever();

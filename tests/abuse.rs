@@ -1,0 +1,148 @@
+//! What attackers do, against the binary as it comes: every one is ended within ten seconds, or told to go after half a
+//! megabyte; memory stays as it is, and another client beside them is served as ever.
+
+#[path = "abuse/bystander.rs"]
+mod bystander;
+#[path = "abuse/floods.rs"]
+mod floods;
+#[path = "hygiene/frames.rs"]
+#[allow(dead_code)]
+mod frames;
+#[path = "abuse/slow.rs"]
+mod slow;
+#[path = "support/mod.rs"]
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bystander::Bystander;
+use support::wire::Wire;
+use support::{Process, Site};
+
+/// Within this time an attacker is ended.
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+/// So much an attacker may have sent before.
+const HALF_A_MEGABYTE: usize = 512 * 1024;
+/// How many attackers there are of each kind.
+const EACH: usize = 20;
+
+/// The binary with the settings that it comes with, in front of a backend that answers at once: below `/big` with more than
+/// any buffers hold.
+fn gateway() -> Process {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let server = format!("http://{}", listener.local_addr().expect("a bound address"));
+    thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let wire = Wire::new(stream.try_clone().expect("a descriptor to spare"), stream);
+            thread::spawn(move || answer(wire));
+        }
+    });
+    Process::start(&Site::build().servers(&[&server]), "access = \"off\"")
+}
+
+fn answer(mut wire: Wire) {
+    wire.set_patience(None);
+    while let Ok(Some(head)) = wire.head() {
+        if !wire.body(head.request_body()).is_ok_and(|body| body.complete) {
+            return;
+        }
+        let size = if head.start.contains("/big") { 32 << 20 } else { 2 };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+        if !wire.send(head.as_bytes()) || !wire.send(&vec![b'x'; size]) {
+            return;
+        }
+    }
+}
+
+/// How many bytes of memory the process has.
+fn memory(process: &Process) -> usize {
+    let statm = fs::read_to_string(format!("/proc/{}/statm", process.id())).expect("a running process");
+    let pages: usize = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("resident pages");
+    pages * 4096
+}
+
+#[test]
+fn what_is_slow_is_ended_within_ten_seconds() {
+    let process = gateway();
+    let (http, https) = (process.door(), process.https());
+    // What it needs anyway is there once every way has been gone.
+    Bystander::measure(&https, Duration::from_millis(500));
+    let alone = Bystander::measure(&http, Duration::from_secs(1));
+    let (before, start) = (memory(&process), Instant::now());
+    let attackers: Vec<_> = slow::ATTACKS
+        .iter()
+        .flat_map(|attack| std::iter::repeat_n(attack, EACH))
+        .map(|(name, attack)| {
+            let (http, https) = (http.clone(), https.clone());
+            thread::spawn(move || (*name, attack(&http, &https, start)))
+        })
+        .collect();
+    thread::sleep(Duration::from_secs(1));
+    let beside = Bystander::measure(&http, Duration::from_secs(5));
+    let during = memory(&process);
+    let (mut late, mut count) = (Vec::new(), 0);
+    for attacker in attackers {
+        let (name, took) = attacker.join().unwrap_or(("an attacker that panicked", Duration::MAX));
+        count += 1;
+        if took > TEN_SECONDS {
+            late.push(format!("{name}: {took:?}"));
+        }
+    }
+    assert!(count >= 10 * EACH, "{count} attackers");
+    assert!(late.is_empty(), "not ended in time:\n{}", late.join("\n"));
+    beside.assert_as_good_as(&alone);
+    let each = during.saturating_sub(before) / count;
+    assert!(each < 96 * 1024, "each costs {each} bytes");
+}
+
+#[test]
+fn floods_are_told_to_go_after_half_a_megabyte() {
+    let process = gateway();
+    let (http, https) = (process.door(), process.https());
+    let flood = |times: usize| {
+        for (name, flood) in floods::FLOODS {
+            for _ in 0..times {
+                let start = Instant::now();
+                let sent = flood(&http, &https);
+                assert!(start.elapsed() < TEN_SECONDS, "{name}: not ended within {:?}", start.elapsed());
+                assert!(sent <= HALF_A_MEGABYTE, "{name}: {sent} bytes");
+            }
+        }
+    };
+    // Once to fill what is filled once.
+    flood(3);
+    let before = memory(&process);
+    flood(5);
+    let grown = memory(&process).saturating_sub(before);
+    assert!(grown < 8 << 20, "memory has grown by {grown} bytes");
+}
+
+#[test]
+fn another_client_beside_floods_is_served_as_ever() {
+    let process = gateway();
+    let (http, https) = (process.door(), process.https());
+    Bystander::measure(&http, Duration::from_millis(500));
+    let alone = Bystander::measure(&http, Duration::from_secs(1));
+    let until = Instant::now() + Duration::from_secs(4);
+    let attackers: Vec<_> = floods::FLOODS
+        .iter()
+        .map(|(_, flood)| {
+            let (http, https) = (http.clone(), https.clone());
+            thread::spawn(move || {
+                while Instant::now() < until {
+                    flood(&http, &https);
+                    // An attacker who shares this machine's cores should not starve the client that is measured.
+                    thread::sleep(Duration::from_millis(100));
+                }
+            })
+        })
+        .collect();
+    let beside = Bystander::measure(&http, Duration::from_secs(3));
+    for attacker in attackers {
+        attacker.join().expect("no attacker fails");
+    }
+    beside.assert_as_good_as(&alone);
+}

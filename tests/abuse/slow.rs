@@ -1,0 +1,117 @@
+//! Clients that take their time. Each says when it was ended.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, SETTINGS, block, frame, hello, next};
+use super::support::browser::Door;
+use super::support::wire::Wire;
+
+/// What a client does at these addresses, for clear text and for TLS; how long it was let.
+pub(crate) type Attack = fn(&Door, &Door, Instant) -> Duration;
+
+pub(crate) const ATTACKS: &[(&str, Attack)] = &[
+    ("says nothing", |http, _, start| dribble(http.open(), b"", b"", start)),
+    ("says nothing before TLS", |_, https, start| dribble(bare(https).open(), b"", b"", start)),
+    ("says hello slowly", |_, https, start| {
+        dribble(bare(https).open(), b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", &[0; 64], start)
+    }),
+    ("says nothing behind TLS", |_, https, start| dribble(https.open(), b"", b"", start)),
+    ("says nothing in HTTP/2", |_, https, start| dribble(https.asking_for("h2").open(), &hello(), b"", start)),
+    ("a slow head", |http, _, start| dribble(http.open(), b"GET / HTTP/1.1\r\nX: ", &[b'a'; 64], start)),
+    ("slow lines of a head", |http, _, start| {
+        dribble(http.open(), b"GET / HTTP/1.1\r\n", &b"X:\r\n".repeat(16), start)
+    }),
+    ("half a head", |_, https, start| dribble(https.open(), b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"", start)),
+    ("a slow body", |http, _, start| dribble(http.open(), POST, &[b'a'; 64], start)),
+    ("half a body", |_, https, start| dribble(https.open(), POST, b"", start)),
+    ("slow chunks", |http, _, start| dribble(http.open(), CHUNKED, &b"1\r\na\r\n".repeat(16), start)),
+    ("a slow body in HTTP/2", |_, https, start| {
+        let head = frame(HEADERS, END_HEADERS, 1, &request("POST", "/"));
+        let wire = https.asking_for("h2").open();
+        dribble_body(wire, &[hello(), head].concat(), start)
+    }),
+    ("a header block that does not end", |_, https, start| {
+        let head = frame(HEADERS, END_STREAM, 1, &request("GET", "/"));
+        dribble(https.asking_for("h2").open(), &[hello(), head].concat(), b"", start)
+    }),
+    ("a header block that does not end beside a request", |_, https, start| {
+        let served = frame(HEADERS, END_HEADERS, 1, &request("POST", "/"));
+        let head = frame(HEADERS, END_STREAM, 3, &request("GET", "/"));
+        dribble(https.asking_for("h2").open(), &[hello(), served, head].concat(), b"", start)
+    }),
+    ("a slow header block", |_, https, start| {
+        let head = frame(HEADERS, END_STREAM, 1, &request("GET", "/"));
+        let more = frame(9, 0, 1, &block(&[(b"x", b"y")]));
+        dribble(https.asking_for("h2").open(), &[hello(), head].concat(), &more.repeat(8), start)
+    }),
+    ("reads nothing", |http, _, start| idle_reader(http, start)),
+    ("opens no window", |_, https, start| {
+        let settings = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+        let asked = frame(HEADERS, END_HEADERS | END_STREAM, 1, &request("GET", "/big"));
+        let wire = https.asking_for("h2").open();
+        dribble(wire, &[hello(), settings, asked].concat(), b"", start)
+    }),
+];
+
+const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n";
+const CHUNKED: &[u8] = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// The TLS address without TLS.
+fn bare(door: &Door) -> Door {
+    Door { tls: None, ..door.clone() }
+}
+
+pub(crate) fn request(method: &str, path: &str) -> Vec<u8> {
+    let fields = [(":method", method), (":scheme", "https"), (":authority", "localhost"), (":path", path)];
+    block(&fields.map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+}
+
+/// Sends this, then the rest bit by bit, twice a second, until the connection ends.
+fn dribble(mut wire: Wire, first: &[u8], rest: &[u8], start: Instant) -> Duration {
+    wire.send(first);
+    wire.set_patience(Some(Duration::from_millis(500)));
+    let mut rest = rest.chunks(rest.len().div_ceil(32).max(1));
+    while start.elapsed() < Duration::from_secs(20) {
+        match wire.closes() {
+            Ok(_) => return start.elapsed(),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+            Err(error) => panic!("{error}"),
+        }
+        if let Some(piece) = rest.next() {
+            wire.send(piece);
+        }
+    }
+    Duration::MAX
+}
+
+/// Sends a body in HTTP/2 byte by byte, until its stream ends: the connection is good for others.
+fn dribble_body(mut wire: Wire, first: &[u8], start: Instant) -> Duration {
+    wire.send(first);
+    wire.set_patience(Some(Duration::from_millis(500)));
+    while start.elapsed() < Duration::from_secs(20) {
+        match next(&mut wire) {
+            Ok(Some(came)) if came.kind == HEADERS => {
+                assert_eq!(came.status(), 408);
+                return start.elapsed();
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => return start.elapsed(),
+            Err(_) => {
+                wire.send(&frame(DATA, 0, 1, b"a"));
+            }
+        }
+    }
+    Duration::MAX
+}
+
+/// Asks for much and takes nothing of it. Whether it has been ended shows only in that what it then takes ends early, so
+/// it looks when it should have been.
+fn idle_reader(door: &Door, start: Instant) -> Duration {
+    let mut wire = door.open();
+    wire.send(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(9_800).saturating_sub(start.elapsed()));
+    let ended = start.elapsed();
+    let taken = wire.rest().map_or(usize::MAX, |bytes| bytes.len());
+    if taken < 32 << 20 { ended } else { Duration::MAX }
+}
