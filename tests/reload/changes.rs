@@ -239,7 +239,11 @@ fn limits_of_connections_change_for_those_that_come() {
     process.backend.next().reply(ok());
     assert_eq!(open.next_answer().status(), 200);
     reload(&process, |text| {
-        replaced(&text, "[listen]\n", "[listen]\nmax_header_size = \"8KiB\"\nheader_timeout = \"200ms\"\nkeepalive = \"200ms\"\n")
+        replaced(
+            &text,
+            "[listen]\n",
+            "[listen]\nmax_header_size = \"8KiB\"\nheader_timeout = \"200ms\"\nkeepalive = \"200ms\"\n",
+        )
     });
     assert_eq!(process.browser().send(large()).answer().status(), 431);
     assert!(process.browser().connect().is_closed(), "after a timeout that is shorter now");
