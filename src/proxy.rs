@@ -17,6 +17,7 @@ pub mod stream;
 pub mod upstream;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -252,8 +253,11 @@ impl Proxy {
         // Servers of gRPC have often nothing to say before their first message.
         let calling = visit.as_ref().filter(|_| Streaming::of(&head.headers) == Some(Streaming::Grpc));
         let mut end = calling.and_then(Visit::watched).map(|session| self.streams.enter(session));
-        let sent = upstream.exchange(&head.method, asked, written, body);
-        let sent = stream::unless_ended(end.as_mut(), sent).await.ok_or(Error::SessionEnded)?;
+        let sent = {
+            // In its place: one that is given away would have its size twice in this one.
+            let sent = pin!(upstream.exchange(&head.method, asked, written, body));
+            stream::unless_ended(end.as_mut(), sent).await.ok_or(Error::SessionEnded)?
+        };
         let mut answer = sent.map_err(|source| Error::upstream(upstream, source))?;
         if let Some(connect) = head.extensions.get::<Connect>() {
             let opened = connect.check(answer.status(), answer.headers());

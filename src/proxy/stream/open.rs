@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
@@ -39,8 +39,10 @@ impl Future for SessionEnd {
 }
 
 /// What comes of something, unless the session ends before that it is asked for in.
-pub async fn unless_ended<T>(mut end: Option<&mut SessionEnd>, asked: impl Future<Output = T>) -> Option<T> {
-    let mut asked = pin!(asked);
+pub async fn unless_ended<T>(
+    mut end: Option<&mut SessionEnd>,
+    mut asked: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
     poll_fn(|cx| {
         let ended = end.as_mut().is_some_and(|end| Pin::new(&mut **end).poll(cx).is_ready());
         if ended { Poll::Ready(None) } else { asked.as_mut().poll(cx).map(Some) }

@@ -89,7 +89,12 @@ impl Sending {
 
     /// Whether anything of its body is still to come, or trailers may be.
     pub(super) fn has_more(&self) -> bool {
-        self.framing != Framing::Ended || self.pieces > 0 && !self.body.is_end()
+        let ended = self.pieces > 0 && self.body.is_end();
+        match self.framing {
+            Framing::Chunked => !ended,
+            Framing::Length(_) => true,
+            Framing::Ended => self.pieces > 0 && !ended,
+        }
     }
 
     /// Whether nothing of its body has been taken from the client.
