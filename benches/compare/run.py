@@ -10,6 +10,7 @@ from pathlib import Path
 
 import contestants
 import hot_spots
+import idle
 import instructions
 import load
 import machine
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 RELEASE = ROOT / "target/release/session-gateway"
 IN_REDIS = 'kind = "redis"\nurl = "redis://127.0.0.1:@REDIS@/0"'
 LOGGED = {"nginx + access log", "gateway + access log"}
+IDLE = "idle"
 
 
 def main():
@@ -46,13 +48,13 @@ def main():
             ciphers.add(contestants.check_tls(contestant))
         if options.profile:
             return hot_spots.profile(children, folder, field, Counter(backend), chosen([options.profile])[0], options)
-        return compare(children, folder, field, Counter(backend), redis, ciphers, options)
+        return compare(children, folder, field, backend, redis, ciphers, options)
 
 
-def compare(children, folder, field, counter, redis, ciphers, options):
-    """Every scenario, every round, every contestant in turn."""
-    tables, valid = [], True
-    for scenario in chosen(options.only):
+def compare(children, folder, field, backend, redis, ciphers, options):
+    """Every scenario, every round, every contestant in turn; then what their idle connections take."""
+    tables, valid, counter = [], True, Counter(backend)
+    for scenario in chosen([name for name in options.only if name != IDLE], all_of=not options.only):
         # The access log's price is asked once: in clear text, where it weighs most.
         entered = [one for one in field if one.name not in LOGGED or scenario.name == "h1"]
         entered = [one for one in entered if scenario.redis and one.kind == "gateway" or not one.in_redis]
@@ -77,6 +79,9 @@ def compare(children, folder, field, counter, redis, ciphers, options):
             tables[-1] += f"Redis was asked {asked:,} times for {answered:,} requests and those that warmed up.\n"
     for contestant in field:
         contestants.check_session(contestant)
+    if IDLE in options.only or not options.only:
+        entered = [one for one in field if not one.in_redis and one.name not in LOGGED]
+        tables.append(idle.compare(children, folder, entered, backend, options.idle))
 
     facts = [
         ("TLS", f"1.3, {', '.join(sorted(ciphers))}, ECDSA P-256"),
@@ -122,24 +127,28 @@ def lined_up(options):
     return field
 
 
-def chosen(names):
-    """The scenarios of these names; all, where none is named."""
+def chosen(names, all_of=False):
+    """The scenarios of these names, or all of them."""
     known = {scenario.name: scenario for scenario in load.SCENARIOS}
     unknown = [name for name in names if name not in known]
     if unknown:
-        sys.exit(f"bench: no scenario {', '.join(unknown)}; there are {', '.join(known)}")
-    return [known[name] for name in names] if names else load.SCENARIOS
+        sys.exit(f"bench: no scenario {', '.join(unknown)}; there are {', '.join([*known, IDLE])}")
+    return load.SCENARIOS if all_of else [known[name] for name in names]
 
 
 def arguments():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", default=[], metavar="SCENARIO",
-                        help=f"this scenario only, may be repeated: {', '.join(one.name for one in load.SCENARIOS)}")
+                        help=f"this scenario only, may be repeated: {', '.join(one.name for one in load.SCENARIOS)}, "
+                             f"{IDLE}")
     parser.add_argument("--contestants", metavar="A,B", help="these only, such as nginx,gateway")
     parser.add_argument("--rounds", type=int, default=5, help="how often each contestant is measured (5)")
     parser.add_argument("--seconds", type=int, default=4, help="how long each time (4)")
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s: to see that it works, not for numbers")
+    parser.add_argument("--idle", type=int, default=idle.CONNECTIONS, metavar="N",
+                        help=f"how many idle connections ({idle.CONNECTIONS})")
+    parser.add_argument("--quick", action="store_true", 
+                        help="2 rounds of 1 s, 500 idle connections: to see that it works, not for numbers")
     parser.add_argument("--write", action="store_true", help="put the results into benches/README.md, where valid")
     parser.add_argument("--gateway", type=Path, default=RELEASE, metavar="PATH", help="the gateway's binary")
     parser.add_argument("--also", action="append", default=[], metavar="NAME=PATH",
@@ -149,7 +158,7 @@ def arguments():
     parser.add_argument("--instructions", metavar="SCENARIO", help="count them with callgrind, instead")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.seconds = 2, 1
+        options.rounds, options.seconds, options.idle = 2, 1, 500
     return options
 
 
