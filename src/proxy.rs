@@ -7,6 +7,7 @@ pub mod clock;
 pub mod cookies;
 pub mod counters;
 pub mod error;
+pub mod forwarded;
 pub mod headers;
 mod host;
 mod outage;
@@ -46,11 +47,15 @@ use upstream::{Trust, Upstream};
 /// What is known of the client's connection when a request arrives on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// The address the connection came from.
+    /// The address the connection came from; behind a trusted proxy, the one that it tells, with port 0 where it tells
+    /// none.
     pub address: SocketAddr,
     /// Whether it came over TLS.
     pub scheme: Scheme,
-    /// The address as upstreams are told it, written once for all requests of the connection.
+    /// The host that a trusted proxy was asked for, where its word is taken for that, too.
+    host: Option<HeaderValue>,
+    /// The address as upstreams are told it, with those of the proxies between; written once for all requests of a
+    /// connection from which nothing else is told.
     forwarded_for: HeaderValue,
 }
 
@@ -58,7 +63,7 @@ impl Client {
     /// A client at `address`.
     pub fn new(address: SocketAddr, scheme: Scheme) -> Self {
         let forwarded_for = HeaderValue::try_from(address.ip().to_string()).expect("an address is a header value");
-        Self { address, scheme, forwarded_for }
+        Self { address, scheme, host: None, forwarded_for }
     }
 }
 
@@ -82,6 +87,8 @@ pub struct Settings {
     pub request_id: request_id::Policy,
     /// What every request is held to.
     pub limits: Limits,
+    /// Who is in front of this gateway.
+    pub forwarded: forwarded::Settings,
     /// Every route, in the order they were written.
     pub routes: Vec<route::Settings>,
     /// Every upstream; routes refer to them by index.
@@ -104,6 +111,7 @@ pub struct Proxy {
     counters: Arc<Counters>,
     access: Option<Rc<AccessLog>>,
     request_ids: RequestIds,
+    forwarded: forwarded::Settings,
     limits: Limits,
 }
 
@@ -144,6 +152,7 @@ impl Proxy {
             streams: Rc::default(),
             access,
             request_ids: RequestIds::new(settings.request_id),
+            forwarded: settings.forwarded.clone(),
             limits: settings.limits.clone(),
             counters,
         })
@@ -184,6 +193,7 @@ impl Proxy {
     /// Answers one request, whatever it is.
     pub async fn serve(self: Rc<Self>, request: Request<Incoming>, client: Rc<Client>) -> Response<ResponseBody> {
         let (mut head, body) = request.into_parts();
+        let client = self.forwarded.client(&head.headers, &client);
         let id = self.request_ids.name(&head.headers);
         let mut exchange = Exchange::begin(self.access.as_ref(), client.address.ip(), &head, &id);
         Connect::take_up(&mut head);
@@ -211,7 +221,7 @@ impl Proxy {
         exchange: &mut Exchange,
     ) -> Result<(upstream::Answer, Option<SessionEnd>), Error> {
         exchange.on(&self.unrouted);
-        let host = host::of(head)?;
+        let host = host::of(head, client)?;
         let Way { upstream, route } = self.route(head, host, exchange)?;
         self.limits.check(head)?;
 
@@ -385,6 +395,11 @@ impl Proxy {
             headers.append(SET_COOKIE, set_cookie);
             headers::keep_from_caches(headers);
         }
+    }
+
+    /// Whether a request comes over TLS, be it to a trusted proxy.
+    pub fn is_over_tls<B>(&self, request: &Request<B>, client: &Rc<Client>) -> bool {
+        self.forwarded.client(request.headers(), client).scheme == Scheme::Https
     }
 
     /// Ends the streams whose session has ended: WebSocket, server-sent events and gRPC. Called now and then by its worker.

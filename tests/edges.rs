@@ -1,6 +1,8 @@
 //! The gateway's edge towards clients, as operators of other proxies expect it.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "edges/forwarded.rs"]
+mod forwarded;
 #[path = "edges/resumption.rs"]
 mod resumption;
 mod support;

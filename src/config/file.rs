@@ -2,16 +2,18 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::admin::{self, Token};
 use crate::proxy::admission::Limits;
+use crate::proxy::forwarded::{self, Header, Trusted};
 use crate::proxy::request_id::Policy;
 use crate::telemetry::Access;
 use crate::{listener, proxy, store, telemetry, tls};
@@ -25,7 +27,7 @@ use super::section::{At, Section};
 use super::session::{bytes, session};
 use super::units::MIB;
 use super::upstream::upstreams;
-use super::value::{Value, address, choice, duration, flag, malformed, number, path, size, text};
+use super::value::{Value, address, choice, duration, flag, list, malformed, number, path, size, text};
 
 /// Reads the whole file. Every section is read before the first mistake ends it.
 pub(super) fn file(root: &mut Section<'_>) -> Result<Config, Noted> {
@@ -70,6 +72,7 @@ pub(super) fn file(root: &mut Section<'_>) -> Result<Config, Noted> {
             cookie: session.cookie,
             headers: session.headers,
             request_id: requests.request_id,
+            forwarded: requests.forwarded,
             limits,
             routes: routes?,
             upstreams: upstreams.into_iter().collect::<Result<_, _>>()?,
@@ -91,6 +94,7 @@ fn tombstone<T>(upstreams: &Result<Vec<(proxy::upstream::Settings, T)>, Noted>) 
 /// What `[listen]` says of requests, which is the path's affair.
 struct Requests {
     request_id: Policy,
+    forwarded: forwarded::Settings,
     max_uri_size: usize,
     min_body_rate: u64,
 }
@@ -120,6 +124,7 @@ fn listen(
     let half_close = section.or("half_close", false, flag);
     let words = [("keep", Policy::Keep), ("make", Policy::Make), ("off", Policy::Off)];
     let request_id = section.or("request_id", Policy::Keep, choice(&words));
+    let forwarded = forwarded(section);
     for address in [&http, &https].into_iter().flatten() {
         remember(address, addresses);
     }
@@ -160,10 +165,36 @@ fn listen(
     };
     let requests = Requests {
         request_id: request_id?.value,
+        forwarded: forwarded?,
         max_uri_size: bytes(max_uri_size?.value),
         min_body_rate: min_body_rate?.value,
     };
     Ok((listen, requests))
+}
+
+/// Who is in front of the gateway.
+fn forwarded(section: &mut Section<'_>) -> Result<forwarded::Settings, Noted> {
+    let trusted = section.or("trusted_proxies", Vec::new(), list(0..=1024, text(NETWORK, network)));
+    let headers = [("X-Forwarded-For", Header::XForwardedFor), ("Forwarded", Header::Forwarded)];
+    let header = section.or("real_ip_header", Header::XForwardedFor, choice(&headers));
+    let host = section.or("forwarded_host", false, flag);
+    let trusted = Trusted(trusted?.value.into());
+    Ok(forwarded::Settings { trusted, header: header?.value, host: host?.value })
+}
+
+const NETWORK: &str = "an address or a network, such as \"10.0.0.0/8\", \"192.0.2.7\" or \"fd00::/8\"";
+
+fn network(written: &str) -> Result<IpNet, Fault> {
+    if let Ok(address) = written.parse::<IpAddr>() {
+        return Ok(address.to_canonical().into());
+    }
+    let network: IpNet = written.parse().map_err(|_| malformed(written, NETWORK))?;
+    if network.trunc() != network {
+        let help =
+            format!("write \"{}\" for the network, or \"{}\" for the one address", network.trunc(), network.addr());
+        return Err(malformed(written, NETWORK).help(help));
+    }
+    Ok(network)
 }
 
 /// Puts an address that is there on the list of those that must differ.

@@ -18,6 +18,7 @@ use super::path::Path;
 use super::plan::Plan;
 use crate::listener::{Edge, Limits, Stop, redirect, serve};
 use crate::metrics::Connections;
+use crate::proxy::body::ResponseBody;
 use crate::proxy::{self, Clock};
 use crate::sessions::Sessions;
 use crate::telemetry::AccessLines;
@@ -95,10 +96,18 @@ impl Worker {
             serving.push(match self.redirect_to {
                 Some(port) => {
                     let counters = Arc::clone(&self.counters.unrouted);
-                    let handler = move |request: http::Request<hyper::body::Incoming>, _| {
-                        let response = redirect(&request, port);
-                        counters.count(response.status());
-                        std::future::ready(response)
+                    let path = Rc::clone(&path);
+                    let handler = move |request: http::Request<hyper::body::Incoming>, client| {
+                        let (proxy, counters) = (path.now(), Arc::clone(&counters));
+                        async move {
+                            // Or a proxy that ends TLS in front of this address would be sent round in circles.
+                            if proxy.is_over_tls(&request, &client) {
+                                return proxy.serve(request, client).await;
+                            }
+                            let response = redirect(&request, port);
+                            counters.count(response.status());
+                            response.map(|_| ResponseBody::none())
+                        }
                     };
                     tokio::task::spawn_local(serve(listen(socket), Edge::Http, limits, connections, stop, handler))
                 }

@@ -222,6 +222,11 @@ impl ResponseBody {
         Self { source, exchange: Some(exchange), session_end: None, farewell: None }
     }
 
+    /// None, for an answer that nobody counts here.
+    pub fn none() -> Self {
+        Self { source: Source::Own(None), exchange: None, session_end: None, farewell: None }
+    }
+
     /// None, for what follows the head is another protocol.
     pub fn switched(tunnel: Tunnel) -> Self {
         let source = Source::Switched(Some(Box::new(tunnel)));

@@ -4,11 +4,13 @@ use http::header::{HOST, HeaderValue};
 use http::uri::Scheme;
 use http::{Version, request};
 
+use super::Client;
 use super::error::Error;
 
 /// The one host a request names, as it goes upstream in `Host`. An HTTP/2 request names it in `:authority`, an
-/// absolute-form request in its target (RFC 9112 section 3.2.2); `Host` may repeat it and not disagree.
-pub(super) fn of(head: &request::Parts) -> Result<&[u8], Error> {
+/// absolute-form request in its target (RFC 9112 section 3.2.2); `Host` may repeat it and not disagree. What a proxy in
+/// front was asked for, where it is believed, comes before all of them.
+pub(super) fn of<'a>(head: &'a request::Parts, client: &'a Client) -> Result<&'a [u8], Error> {
     let mut lines = head.headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
     let (line, again) = (lines.next(), lines.next());
     if again.is_some() {
@@ -27,6 +29,7 @@ pub(super) fn of(head: &request::Parts) -> Result<&[u8], Error> {
         (Some(host), _) | (None, Some(host)) => host,
         (None, None) => return Err(Error::Host),
     };
+    let host = client.host.as_ref().map_or(host, HeaderValue::as_bytes);
     if is_host(host) { Ok(host) } else { Err(Error::Host) }
 }
 
@@ -70,7 +73,8 @@ mod tests {
             request = request.header(HOST, *host);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        of(&head).ok().map(|host| String::from_utf8_lossy(host).into_owned())
+        let client = Client::new(([192, 0, 2, 1], 1).into(), crate::proxy::Scheme::Http);
+        of(&head, &client).ok().map(|host| String::from_utf8_lossy(host).into_owned())
     }
 
     #[test]

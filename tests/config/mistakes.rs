@@ -235,6 +235,8 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[listen]", "redirect = \"yes\"", WrongType, "listen.redirect"),
     ("[listen]", "workers = \"2\"", WrongType, "listen.workers"),
     ("[listen]", "workers = 1.5", WrongType, "listen.workers"),
+    ("[listen]", "trusted_proxies = \"10.0.0.0/8\"", WrongType, "listen.trusted_proxies"),
+    ("[listen]", "forwarded_host = \"true\"", WrongType, "listen.forwarded_host"),
     ("[listen]", "http = 8080", WrongType, "listen.http"),
     ("[listen]", "half_close = \"yes\"", WrongType, "listen.half_close"),
     ("[listen]", "drain_timeout = true", WrongType, "listen.drain_timeout"),
@@ -300,6 +302,7 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[[route]]", "trusted_origins = []", OutOfRange, "route[0].trusted_origins"),
     // Words
     ("[listen]", "request_id = \"always\"", NotAChoice, "listen.request_id"),
+    ("[listen]", "real_ip_header = \"X-Real-IP\"", NotAChoice, "listen.real_ip_header"),
     ("[[route]]", "csrf = \"on\"", NotAChoice, "route[0].csrf"),
     ("[session]", "same_site = \"laxx\"", NotAChoice, "session.same_site"),
     ("[session]", "same_site = \"Lax\"", NotAChoice, "session.same_site"),
@@ -308,6 +311,10 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[store]", "kind = \"memcached\"", NotAChoice, "store.kind"),
     ("[log]", "access = \"yes\"", NotAChoice, "log.access"),
     // Forms
+    ("[listen]", "trusted_proxies = [\"localhost\"]", Malformed, "listen.trusted_proxies[0]"),
+    ("[listen]", "trusted_proxies = [\"10.0.0.0/8\", \"10.0.0.1/8\"]", Malformed, "listen.trusted_proxies[1]"),
+    ("[listen]", "trusted_proxies = [\"10.0.0.0/33\"]", Malformed, "listen.trusted_proxies[0]"),
+    ("[listen]", "trusted_proxies = [\"unix:\"]", Malformed, "listen.trusted_proxies[0]"),
     ("[listen]", "http = \"8080\"", Malformed, "listen.http"),
     ("[listen]", "http = \"localhost:8080\"", Malformed, "listen.http"),
     ("[listen]", "http = \"127.0.0.1:99999\"", Malformed, "listen.http"),
@@ -422,7 +429,6 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[upstream.app]", "servers = [\"http://a\", \"h2c://b\"]", Conflict, "upstream.app.servers"),
     ("[upstream.app]", "servers = [\"h2://a\", \"unix:/a\"]", Conflict, "upstream.app.servers"),
     // Names
-    ("[listen]", "trusted_proxies = []", UnknownKey, "listen.trusted_proxies"),
     ("[listen]", "port = 80", UnknownKey, "listen.port"),
     ("[session]", "idle_timout = \"30m\"", UnknownKey, "session.idle_timout"),
     ("[session]", "anonymous.idle = \"30m\"", UnknownKey, "session.anonymous.idle"),
