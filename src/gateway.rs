@@ -262,7 +262,12 @@ fn serve_admin<H>(socket: TcpListener, handler: H, limits: &Limits, stop: Stop) 
 where
     H: Fn(http::Request<Incoming>, Rc<Client>) -> admin::Answer + Clone + Send + 'static,
 {
-    let limits = Limits { slots: Slots::new(ADMIN_CONNECTIONS), drain_timeout: ADMIN_DRAIN, ..limits.clone() };
+    let limits = Limits {
+        slots: Slots::new(ADMIN_CONNECTIONS),
+        drain_timeout: ADMIN_DRAIN,
+        proxy_protocol: None,
+        ..limits.clone()
+    };
     let (started, start) = channel();
     let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
         let runtime = match LocalRuntime::new() {

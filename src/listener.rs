@@ -42,6 +42,7 @@ mod corked;
 mod frames;
 mod limits;
 mod protocol;
+pub mod proxy_protocol;
 mod pulse;
 mod redirect;
 mod stop;
@@ -209,12 +210,20 @@ where
     }
 
     /// One connection, from its first byte to its last.
-    async fn converse(&self, stream: TcpStream, peer: SocketAddr, terms: &Terms, entry: Entry, _slot: Option<Slot>) {
+    async fn converse(
+        &self,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        terms: &Terms,
+        entry: Entry,
+        _slot: Option<Slot>,
+    ) {
         // A client that opens no window acknowledges what it is asked for ever, and no other timeout of the system would end it.
         // Where the system knows no such thing, `Connections` notices late.
         let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(terms.limits.write_timeout));
         // An IPv4 client of a dual-stack socket is written as IPv4, as upstreams and rules expect it.
         let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let Some(address) = self.announced(&mut stream, address, terms, &entry).await else { return };
         match &self.edge {
             Edge::Http => self.http1(stream, Client::new(address, Scheme::Http), terms, &entry).await,
             Edge::Https(config) => {
@@ -239,6 +248,28 @@ where
                 } else {
                     self.http1(stream, client, terms, &entry).await;
                 }
+            }
+        }
+    }
+
+    /// Whose connection it is: the peer's, or, where a PROXY protocol header is expected, whoever's that says. None for a
+    /// connection that is not to be served.
+    async fn announced(
+        &self,
+        stream: &mut TcpStream,
+        peer: SocketAddr,
+        terms: &Terms,
+        entry: &Entry,
+    ) -> Option<SocketAddr> {
+        let Some(proxies) = &terms.limits.proxy_protocol else { return Some(peer) };
+        // Boxed, lest every connection have room for it.
+        let header = Box::pin(proxy_protocol::client(stream, peer, proxies, terms.limits.handshake_timeout));
+        match entry.pulse.unless_told(Order::Finish, header).await? {
+            Ok(client) => Some(client),
+            Err(error) => {
+                self.counters.proxy_headers_refused.increment();
+                debug!(%peer, %error, cause = error.source(), "a connection is closed for want of a PROXY protocol header");
+                None
             }
         }
     }

@@ -73,6 +73,8 @@ pub struct Connections {
     pub at_limit: Counter,
     /// TLS handshakes that failed or took too long.
     pub handshakes_failed: Counter,
+    /// Connections closed because they did not begin with a valid PROXY protocol header, or came from no trusted proxy.
+    pub proxy_headers_refused: Counter,
     /// Open now.
     pub open: Counter,
     /// Ended by a timeout: handshake, no request, slow head, response not read.

@@ -129,7 +129,7 @@ fn the_manual_means_what_the_design_says() {
     assert_eq!((&route.require_user, route.csrf, route.max_body_size), (&None, CrossOrigin::Report, None));
     assert_eq!(config.proxy.request_id, Policy::Keep);
     assert!(!listen.half_close);
-    assert_eq!(config.proxy.forwarded, forwarded::Settings::default());
+    assert_eq!((&config.proxy.forwarded, &listen.proxy_protocol), (&forwarded::Settings::default(), &None));
     assert_eq!((listen.max_headers, listen.max_requests, config.proxy.limits.max_uri_size), (100, 10_000, 8 << 10));
     assert_eq!(config.admin, Some(admin::Settings { listen: ([127, 0, 0, 1], 9900).into(), token: None }));
     assert_eq!((config.log.level.as_str(), config.log.access), ("info", Access::Text));

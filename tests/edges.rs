@@ -3,6 +3,8 @@
 
 #[path = "edges/forwarded.rs"]
 mod forwarded;
+#[path = "edges/proxy_protocol.rs"]
+mod proxy_protocol;
 #[path = "edges/resumption.rs"]
 mod resumption;
 mod support;

@@ -39,6 +39,7 @@ fn limits() -> Limits {
         max_requests: 10_000,
         half_close: false,
         handshake_timeout: NEVER,
+        proxy_protocol: None,
         header_timeout: NEVER,
         keepalive: NEVER,
         write_timeout: NEVER,

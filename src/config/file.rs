@@ -147,6 +147,7 @@ fn listen(
         0 => available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers,
     };
+    let (forwarded, proxy_protocol) = forwarded?;
     let listen = listener::Settings {
         http: http.value,
         https: https.value,
@@ -154,6 +155,7 @@ fn listen(
         workers,
         max_connections: max_connections?.value,
         handshake_timeout: handshake_timeout?.value,
+        proxy_protocol,
         header_timeout: header_timeout?.value,
         keepalive: keepalive?.value,
         write_timeout: write_timeout?.value,
@@ -165,7 +167,7 @@ fn listen(
     };
     let requests = Requests {
         request_id: request_id?.value,
-        forwarded: forwarded?,
+        forwarded,
         max_uri_size: bytes(max_uri_size?.value),
         min_body_rate: min_body_rate?.value,
     };
@@ -173,13 +175,19 @@ fn listen(
 }
 
 /// Who is in front of the gateway.
-fn forwarded(section: &mut Section<'_>) -> Result<forwarded::Settings, Noted> {
+fn forwarded(section: &mut Section<'_>) -> Result<(forwarded::Settings, Option<Trusted>), Noted> {
     let trusted = section.or("trusted_proxies", Vec::new(), list(0..=1024, text(NETWORK, network)));
     let headers = [("X-Forwarded-For", Header::XForwardedFor), ("Forwarded", Header::Forwarded)];
     let header = section.or("real_ip_header", Header::XForwardedFor, choice(&headers));
     let host = section.or("forwarded_host", false, flag);
+    let proxy_protocol = section.or("proxy_protocol", false, flag)?;
     let trusted = Trusted(trusted?.value.into());
-    Ok(forwarded::Settings { trusted, header: header?.value, host: host?.value })
+    if proxy_protocol.value && trusted.0.is_empty() {
+        let fault = Fault::new(Kind::Conflict, "whoever connects could claim any address", "trusted_proxies as well");
+        return Err(section.note(&proxy_protocol.place, fault));
+    }
+    let expected = proxy_protocol.value.then(|| trusted.clone());
+    Ok((forwarded::Settings { trusted, header: header?.value, host: host?.value }, expected))
 }
 
 const NETWORK: &str = "an address or a network, such as \"10.0.0.0/8\", \"192.0.2.7\" or \"fd00::/8\"";

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::proxy::forwarded::Trusted;
+
 /// Where to listen, and how much of a connection's time and memory a client may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -20,8 +22,10 @@ pub struct Settings {
     pub workers: usize,
     /// How many connections may be open at once, over all workers.
     pub max_connections: usize,
-    /// How long a TLS handshake may take.
+    /// How long a TLS handshake may take, and a PROXY protocol header before it.
     pub handshake_timeout: Duration,
+    /// From which proxies every connection begins with a PROXY protocol header, and none comes from elsewhere.
+    pub proxy_protocol: Option<Trusted>,
     /// How long a request head may take, and how long a new connection may take to begin its first.
     pub header_timeout: Duration,
     /// How long a connection may stay without a request between two.
@@ -43,8 +47,10 @@ pub struct Settings {
 /// The limits as `serve` uses them. Made once; the workers' clones share the connection limit.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// How long a TLS handshake may take.
+    /// How long a TLS handshake may take, and a PROXY protocol header before it.
     pub handshake_timeout: Duration,
+    /// From which proxies every connection begins with a PROXY protocol header, and none comes from elsewhere.
+    pub proxy_protocol: Option<Trusted>,
     /// How long a request head may take, and how long a new connection may take to begin its first, with its handshake. It
     /// is ended at most a second later.
     pub header_timeout: Duration,
@@ -82,6 +88,7 @@ impl Limits {
     fn over(settings: &Settings, slots: Slots) -> Self {
         Self {
             handshake_timeout: settings.handshake_timeout,
+            proxy_protocol: settings.proxy_protocol.clone(),
             header_timeout: settings.header_timeout,
             keepalive: settings.keepalive,
             write_timeout: settings.write_timeout,

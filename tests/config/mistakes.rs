@@ -236,6 +236,8 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[listen]", "workers = \"2\"", WrongType, "listen.workers"),
     ("[listen]", "workers = 1.5", WrongType, "listen.workers"),
     ("[listen]", "trusted_proxies = \"10.0.0.0/8\"", WrongType, "listen.trusted_proxies"),
+    ("[listen]", "proxy_protocol = true", Conflict, "listen.proxy_protocol"),
+    ("[listen]", "proxy_protocol = true\ntrusted_proxies = []", Conflict, "listen.proxy_protocol"),
     ("[listen]", "forwarded_host = \"true\"", WrongType, "listen.forwarded_host"),
     ("[listen]", "http = 8080", WrongType, "listen.http"),
     ("[listen]", "half_close = \"yes\"", WrongType, "listen.half_close"),
