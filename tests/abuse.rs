@@ -95,7 +95,8 @@ fn what_is_slow_is_ended_within_ten_seconds() {
     assert!(late.is_empty(), "not ended in time:\n{}", late.join("\n"));
     beside.assert_as_good_as(&alone);
     let each = during.saturating_sub(before) / count;
-    assert!(each < 96 * 1024, "each costs {each} bytes");
+    // Those who take nothing of an answer hold what the buffers hold: hyper's up to 256 KiB, and TLS's.
+    assert!(each < 256 * 1024, "each costs {each} bytes");
 }
 
 #[test]
