@@ -98,6 +98,13 @@ impl Upstream {
     }
 
     fn choose(&self, tried: &Tried) -> Choice {
+        // A server that is alone is the last resort as well: it is never passed over.
+        if let [only] = &*self.shared.standings {
+            if tried.has(0) || !only.is_healthy() {
+                return Choice::None;
+            }
+            return Shared::place(&self.shared, 0).map_or(Choice::Full, |place| Choice::Server(0, place));
+        }
         // Those that have failed of late are for when there is no other.
         for last_resort in [false, true] {
             let (mut skipped, mut full) = (*tried, false);
