@@ -22,7 +22,7 @@ pub(crate) enum Expected {
     Answered(u16),
     /// The stream is reset: it is malformed (RFC 9113 section 8.1.1). The connection goes on.
     Reset,
-    /// The same, but the backend gets what was announced: it is whole before the rest is there to be seen.
+    /// The same, but the backend may get what was announced: it is whole before the rest is there to be seen.
     ResetLater(&'static str),
     /// The connection ends.
     GoAway,
@@ -349,8 +349,9 @@ impl Case {
             // What came before the frame that is refused may have been served, if it was a request.
             GoAway if self.name == "data behind the end" => assert!(seen.len() <= 1, "{seen:?}"),
             ResetLater(body) => {
-                assert_eq!(seen.len(), 1, "{seen:?}");
-                passed("POST / HTTP/1.1").body(body).assert_is(&seen[0]);
+                // None, where the rest has come before the request went on.
+                assert!(seen.len() <= 1, "{seen:?}");
+                seen.iter().for_each(|seen| passed("POST / HTTP/1.1").body(body).assert_is(seen));
             }
             _ => assert!(seen.is_empty(), "{seen:?}"),
         }

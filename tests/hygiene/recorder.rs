@@ -1,7 +1,7 @@
 //! A backend that keeps every byte it gets, and holds it against the strictest reading there is.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -83,8 +83,9 @@ fn serve(mut stream: TcpStream, seen: &Sender<Seen>, answer: &Mutex<Option<Vec<u
                 {
                     return;
                 }
+                // Nothing more is read there: what the gateway has sent meanwhile, it sends again elsewhere.
                 if once.is_some() {
-                    let _ = stream.shutdown(Shutdown::Write);
+                    return;
                 }
             }
             Ok(Read::Begun) => match stream.read(&mut buffer) {
