@@ -182,6 +182,7 @@ impl Gateway {
             let plan = self.running.change(config, files);
             self.prober = Prober::start(&plan.proxy, &plan.upstreams).unwrap_or_else(|error| {
                 tracing::error!("no server is asked whether it is well: {error:#}");
+                plan.upstreams.iter().for_each(|shared| shared.are_not_asked());
                 None
             });
             Ok(())

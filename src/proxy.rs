@@ -306,7 +306,10 @@ impl Proxy {
 
     /// What may be expected of a request's body. Calls of gRPC may wait for something to happen.
     fn expected(&self, head: &request::Parts, upstream: &Upstream, route: &route::Settings) -> body::Expected {
-        let is_call = Streaming::of(&head.headers) == Some(Streaming::Grpc);
+        // Where gRPC can be spoken: elsewhere anybody could say so of an upload.
+        let is_call = upstream.protocol() == upstream::Protocol::Http2
+            && head.version == Version::HTTP_2
+            && Streaming::of(&head.headers) == Some(Streaming::Grpc);
         let min_rate = if is_call { 0 } else { self.limits.min_body_rate };
         body::Expected { timeout: upstream.body_timeout(), min_rate, most: route.max_body_size }
     }

@@ -35,6 +35,8 @@ impl Prober {
                     () = stop.asked() => {}
                 }
             });
+            // A name that is being looked up is not waited for.
+            runtime.shutdown_background();
             Ok::<_, std::io::Error>(())
         };
         let stop = Stop::new();

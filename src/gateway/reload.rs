@@ -70,7 +70,10 @@ impl Running {
     }
 
     /// Goes by another configuration, which was checked. Nothing of it can fail.
-    pub(super) fn change(&mut self, config: Config, files: Files) -> Arc<Plan> {
+    pub(super) fn change(&mut self, mut config: Config, files: Files) -> Arc<Plan> {
+        // Requests under way still have the old timeouts: a logout is remembered until they have ended.
+        let tombstone = &mut config.sessions.lifetimes.tombstone;
+        *tombstone = (*tombstone).max(self.config.sessions.lifetimes.tombstone);
         let (told, adopted) = channel();
         let before = Arc::clone(&self.plans.borrow());
         let plan = Arc::new(Plan::new(&config, files.ring, files.upstream_tls, Some(&before), told));

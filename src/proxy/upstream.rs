@@ -256,6 +256,11 @@ impl Upstream {
         &self.settings.name
     }
 
+    /// What its servers speak, which is the same for all.
+    pub fn protocol(&self) -> Protocol {
+        self.settings.servers.first().map_or(Protocol::Http1, Server::protocol)
+    }
+
     /// What it may do with sessions.
     pub fn trust(&self) -> Trust {
         self.settings.trust

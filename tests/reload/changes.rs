@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use session_gateway::tls;
 
@@ -276,4 +277,21 @@ fn health_checks_go_by_the_new_file() {
     let exchange = std::iter::from_fn(|| Some(process.backend.next())).find(|exchange| exchange.target() == "/served");
     exchange.unwrap().reply(ok());
     assert_eq!(pending.answer().status(), 200);
+}
+
+#[test]
+fn a_logout_holds_against_answers_that_old_timeouts_allow() {
+    let mut site = Site::build().upstream("response_timeout = \"300s\"\n").start();
+    let browser = site.login("alice");
+    let late = browser.copy().send(post("/slow"));
+    let exchange = site.backend.next();
+    site.reload(|config| {
+        config.proxy.upstreams[0].response_timeout = Duration::from_secs(30);
+        config.sessions.lifetimes.tombstone = Duration::from_secs(60);
+    });
+    site.logout(&browser);
+    site.wait(250);
+    exchange.reply(ok().session("Patch", r#"{"cart":1}"#));
+    assert!(late.answer().set_cookies().is_empty());
+    assert_eq!(site.live_sessions(), 0);
 }

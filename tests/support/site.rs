@@ -104,6 +104,14 @@ impl Site {
         std::mem::replace(&mut self.gateways[index], new).stop();
     }
 
+    /// Has every gateway go by another configuration.
+    pub fn reload(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+        for gateway in &mut self.gateways {
+            gateway.reload(Ok(self.config.clone())).expect("nothing that needs a restart");
+        }
+    }
+
     /// The server that keeps the sessions.
     pub fn redis(&mut self) -> &mut Redis {
         self.redis.as_mut().expect("the sessions are in a Redis of the site's own")

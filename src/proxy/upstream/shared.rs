@@ -38,13 +38,19 @@ impl Shared {
         let fresh = |server: &Server| Arc::new(Standing::new(&settings.name, server));
         let stands = |server: &Server| known(server).unwrap_or_else(|| fresh(server));
         let standings: Box<[_]> = settings.servers.iter().map(stands).collect();
-        if settings.health.is_none() {
-            standings.iter().for_each(|of| of.is_not_asked());
-        }
         let queue = before.map(|before| Arc::clone(&before.queue)).unwrap_or_default();
         let counts = settings.max_connections.is_some() || settings.balance == Balance::LeastConnections;
         let limit = settings.max_connections.unwrap_or(usize::MAX);
-        Self { tls, standings, limit, counts, queue }
+        let shared = Self { tls, standings, limit, counts, queue };
+        if settings.health.is_none() {
+            shared.are_not_asked();
+        }
+        shared
+    }
+
+    /// Nobody asks its servers whether they are well: none of them is taken for ill.
+    pub fn are_not_asked(&self) {
+        self.standings.iter().for_each(|of| of.is_not_asked());
     }
 
     /// Each server, in the order of the settings, and whether requests go to it.

@@ -17,7 +17,10 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::super::stream::Stream;
-use super::{CONNECTION_WINDOW, LONGEST_HEAD, MOST_STREAMS, SEND_BUFFER, STREAM_WINDOW, io_error};
+use super::{
+    CONNECTION_WINDOW, FRAME_BUDGET, LONGEST_HEAD, MOST_RESET, MOST_STREAMS, RESET_REMEMBERED, SEND_BUFFER,
+    STREAM_WINDOW, io_error,
+};
 
 /// A connection that speaks HTTP/2. It is closed once neither its pool nor an exchange has it any more.
 #[derive(Debug)]
@@ -57,6 +60,12 @@ impl Link {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(LONGEST_HEAD)
             .max_send_buffer_size(SEND_BUFFER)
+            // What one client breaks off, or does not take, must not end what others have on this connection: h2's own limits
+            // on both are meant for peers that nobody has chosen.
+            .max_concurrent_reset_streams(MOST_RESET)
+            .reset_stream_duration(RESET_REMEMBERED)
+            .max_local_error_reset_streams(None)
+            .data_frame_budget(FRAME_BUDGET)
             .handshake(stream)
             .await;
         let (requests, mut connection) = handshake.map_err(io_error)?;
