@@ -287,7 +287,7 @@ fn a_logout_holds_against_answers_that_old_timeouts_allow() {
     let exchange = site.backend.next();
     site.reload(|config| {
         config.proxy.upstreams[0].response_timeout = Duration::from_secs(30);
-        config.sessions.lifetimes.tombstone = Duration::from_secs(60);
+        config.sessions.lifetimes.tombstone = Duration::from_mins(1);
     });
     site.logout(&browser);
     site.wait(250);
