@@ -25,11 +25,9 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use crate::metrics::Connections as Counters;
@@ -45,6 +43,7 @@ mod protocol;
 pub mod proxy_protocol;
 mod pulse;
 mod redirect;
+mod socket;
 mod stop;
 mod strict;
 
@@ -61,6 +60,7 @@ use frames::Frames;
 use limits::Slot;
 use protocol::Protocols;
 use pulse::{Io, Order, Request as InFlight, Tracked};
+use socket::{Socket, Stream, Tls};
 use strict::Strict;
 
 /// What a listening socket speaks.
@@ -224,29 +224,17 @@ where
         // An IPv4 client of a dual-stack socket is written as IPv4, as upstreams and rules expect it.
         let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let Some(address) = self.announced(&mut stream, address, terms, &entry).await else { return };
+        let stream = Socket(stream);
         match &self.edge {
             Edge::Http => self.http1(stream, Client::new(address, Scheme::Http), terms, &entry).await,
             Edge::Https(config) => {
-                let acceptor = TlsAcceptor::from(config.load_full());
-                let handshake = tokio::time::timeout(terms.limits.handshake_timeout, acceptor.accept(stream));
-                let stream = match entry.pulse.unless_told(Order::Finish, handshake).await {
-                    Some(Ok(Ok(stream))) => stream,
-                    Some(Ok(Err(error))) => {
-                        self.counters.handshakes_failed.increment();
-                        return debug!(%address, %error, "TLS handshake failed");
-                    }
-                    Some(Err(_)) => {
-                        self.counters.handshakes_failed.increment();
-                        self.counters.timeouts.increment();
-                        return debug!(%address, "TLS handshake took too long");
-                    }
-                    None => return,
-                };
+                // Boxed, as HTTP/2 is, lest every connection have room for it for as long as it lasts.
+                let shaken = Box::pin(self.shake_hands(stream, config.load_full(), address, terms, &entry)).await;
                 let client = Client::new(address, Scheme::Https);
-                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                    self.http2(stream, client, terms, &entry).await;
-                } else {
-                    self.http1(stream, client, terms, &entry).await;
+                match shaken {
+                    Some(stream) if stream.speaks_http2() => Box::pin(self.http2(stream, client, terms, &entry)).await,
+                    Some(stream) => self.http1(stream, client, terms, &entry).await,
+                    None => {}
                 }
             }
         }
@@ -274,43 +262,76 @@ where
         }
     }
 
-    async fn http1<S>(&self, stream: S, client: Client, terms: &Terms, entry: &Entry)
-    where
-        S: Socket + AsyncRead + AsyncWrite + Unpin,
-    {
-        let client = Rc::new(client);
+    /// TLS over a socket, unless it cannot be agreed upon in time, or a stop is asked for meanwhile.
+    async fn shake_hands(
+        &self,
+        stream: Socket,
+        config: Arc<ServerConfig>,
+        address: SocketAddr,
+        terms: &Terms,
+        entry: &Entry,
+    ) -> Option<Tls> {
+        let accepted = TlsAcceptor::from(config).accept(stream);
+        let handshake = tokio::time::timeout(terms.limits.handshake_timeout, accepted);
+        let error = match entry.pulse.unless_told(Order::Finish, handshake).await? {
+            Ok(Ok(stream)) => return Some(Tls::new(stream)),
+            Ok(Err(error)) => error,
+            Err(elapsed) => {
+                self.counters.timeouts.increment();
+                elapsed.into()
+            }
+        };
+        self.counters.handshakes_failed.increment();
+        debug!(%address, %error, "TLS handshake failed");
+        None
+    }
+
+    /// hyper's part is taken apart whenever the connection comes to rest, and made anew when the client says more: its
+    /// buffers are most of what an idle connection would take.
+    async fn http1(&self, stream: impl Stream, client: Client, terms: &Terms, entry: &Entry) {
+        let (client, pulse) = (Rc::new(client), &entry.pulse);
         let switched = Switched::default();
         let version = Cell::new(Version::HTTP_11);
-        let service = service_fn(|request: Request<Incoming>| {
-            version.set(request.version());
-            let head = if entry.pulse.take_head() { Ok(()) } else { Err(Distrusted) };
-            self.answer(request, Rc::clone(&client), (terms, entry), &switched, head)
-        });
-        let stream = Io::new(Strict::new(stream, &entry.pulse), &entry.pulse);
-        let mut connection = terms.protocols.http1.serve_connection(stream, service);
-        let finish = http1::Connection::graceful_shutdown;
-        let ended = entry.pulse.drive(Pin::new(&mut connection), finish, |_| Poll::Ready(Ok(()))).await;
-        match (&ended, switched.take()) {
-            (Some(Ok(())), Some(tunnel)) => {
-                let http1::Parts { io, read_buf, .. } = connection.into_parts();
-                let stream = io.into_inner().into_inner();
-                stream.take_time();
-                let _in_flight = InFlight::begin(&entry.pulse);
-                // Boxed, lest every connection have room for it.
-                entry.pulse.unless_told(Order::Cut, Box::pin(tunnel.carry(stream, read_buf))).await;
+        let mut io = Io::new(Strict::new(stream, pulse), pulse);
+        loop {
+            let service = service_fn(|request: Request<Incoming>| {
+                version.set(request.version());
+                // One whose body is still coming in leaves hyper in the middle of it.
+                pulse.may_rest(request.body().is_end_stream());
+                let head = if pulse.take_head() { Ok(()) } else { Err(Distrusted) };
+                self.answer(request, Rc::clone(&client), (terms, entry), &switched, head)
+            });
+            let mut connection = Box::new(terms.protocols.http1.serve_connection(io, service));
+            let finish = http1::Connection::graceful_shutdown;
+            let driven = pulse.drive(Pin::new(&mut *connection), finish, |_| Poll::Ready(Ok(())));
+            let Some(ended) = pulse.until_rest(driven).await else {
+                self.counters.rests.increment();
+                let http1::Parts { io: at_rest, read_buf, .. } = connection.into_parts();
+                io = at_rest;
+                io.read_again(read_buf);
+                io.rest().await;
+                continue;
+            };
+            match (&ended, switched.take()) {
+                (Some(Ok(())), Some(tunnel)) => {
+                    let http1::Parts { io, read_buf, .. } = connection.into_parts();
+                    let stream = io.into_inner().into_inner();
+                    stream.take_time();
+                    let _in_flight = InFlight::begin(pulse);
+                    // Boxed, lest every connection have room for it.
+                    pulse.unless_told(Order::Cut, Box::pin(tunnel.carry(stream, read_buf))).await;
+                }
+                (Some(Err(error)), _) if error.is_user() && version.get() == Version::HTTP_10 => {
+                    report(&client, ended);
+                    connection.into_parts().io.into_inner().reset_when_closed();
+                }
+                _ => report(&client, ended),
             }
-            (Some(Err(error)), _) if error.is_user() && version.get() == Version::HTTP_10 => {
-                report(&client, ended);
-                connection.into_parts().io.into_inner().into_inner().reset_when_closed();
-            }
-            _ => report(&client, ended),
+            return;
         }
     }
 
-    async fn http2<S>(&self, stream: S, client: Client, terms: &Terms, entry: &Entry)
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    async fn http2(&self, stream: impl Stream, client: Client, terms: &Terms, entry: &Entry) {
         let client = Rc::new(client);
         let service = service_fn(|request| self.answer_stream(request, Rc::clone(&client), (terms, entry)));
         let (stream, cork) = corked(Io::new(Frames::new(stream, &entry.pulse), &entry.pulse));
@@ -377,36 +398,6 @@ async fn carry(tunnel: Box<Tunnel>, stream: OnUpgrade, _in_flight: InFlight) {
     match stream.await {
         Ok(stream) => tunnel.carry(TokioIo::new(stream), Bytes::new()).await,
         Err(error) => debug!(%error, "the stream of a WebSocket ended before it was open"),
-    }
-}
-
-/// A stream over a socket.
-trait Socket {
-    fn socket(&self) -> &TcpStream;
-
-    /// The client may take nothing for as long as the system likes: what it carries now has a timeout of its own.
-    fn take_time(&self) {
-        // At worst it is ended early.
-        let _ = socket2::SockRef::from(self.socket()).set_tcp_user_timeout(None);
-    }
-
-    /// Closing it will be an error to the client. To one of HTTP/1.0, which is told no length, the end of the connection is
-    /// the end of the answer, and an answer that breaks off must not look whole (RFC 9112 section 8).
-    fn reset_when_closed(&self) {
-        // It may be reset already.
-        let _ = socket2::SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
-    }
-}
-
-impl Socket for TcpStream {
-    fn socket(&self) -> &TcpStream {
-        self
-    }
-}
-
-impl Socket for TlsStream<TcpStream> {
-    fn socket(&self) -> &TcpStream {
-        self.get_ref().0
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Connections {
     pub proxy_headers_refused: Counter,
     /// Open now.
     pub open: Counter,
+    /// Times that an idle HTTP/1.1 connection gave up its buffers.
+    pub rests: Counter,
     /// Ended by a timeout: handshake, no request, slow head, response not read.
     pub timeouts: Counter,
 }

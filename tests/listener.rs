@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::{Request, Response};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -23,6 +24,9 @@ use session_gateway::proxy::stream::MaySwitch;
 use session_gateway::proxy::{Client, Scheme};
 use session_gateway::tls::{self, Loaded, Reloadable};
 use tokio::sync::Notify;
+
+#[path = "listener/at_rest.rs"]
+mod at_rest;
 
 /// Longer than anything here takes: a test that waits for it has failed.
 const LONG: Duration = Duration::from_secs(10);
@@ -152,6 +156,11 @@ async fn answer(request: Request<hyper::body::Incoming>, client: Rc<Client>, rel
             Bytes::from_static(b"slow")
         }
         "/big" => vec![b'x'; BIG].into(),
+        // The answer does not wait for the body, which is read all the same.
+        "/early" => {
+            tokio::task::spawn_local(request.into_body().collect());
+            Bytes::from_static(b"early")
+        }
         "/endless" => return Response::new(Answer::Endless),
         _ => Bytes::from_static(b"hello"),
     };

@@ -231,10 +231,11 @@ impl Sum {
     fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         type Field = fn(&Connections) -> &Counter;
         let sum = |field: Field| -> u64 { self.workers.iter().map(|worker| field(&worker.connections).get()).sum() };
-        let families: [(&str, &str, Field); 6] = [
+        let families: [(&str, &str, Field); 7] = [
             ("connections_accepted", "Connections accepted", |of| &of.accepted),
             ("connections_waited", "Connections that waited for a place below the limit", |of| &of.at_limit),
             ("connections_timed_out", "Connections ended by a timeout", |of| &of.timeouts),
+            ("connections_rested", "Times that an idle HTTP/1.1 connection gave up its buffers", |of| &of.rests),
             ("accept_errors", "Times that no connection could be accepted", |of| &of.accept_errors),
             ("proxy_headers_refused", "Connections without a valid PROXY protocol header", |of| {
                 &of.proxy_headers_refused

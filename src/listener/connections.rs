@@ -20,6 +20,9 @@ const SELDOM: Duration = Duration::from_millis(500);
 /// end it much sooner; this is for systems that do not.
 const BLOCKED: Duration = Duration::from_mins(1);
 
+/// How many sweeps a connection is between two requests until it gives up what it only needs for one. It is a second, or less.
+const RESTING: u32 = 2;
+
 /// How many sweeps a connection may take, by what it is doing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Patience {
@@ -104,6 +107,9 @@ impl Connections {
         }
         let quiet = pulse.quiet.get().saturating_add(1);
         pulse.quiet.set(quiet);
+        if doing == Doing::Nothing && quiet == RESTING {
+            pulse.rest();
+        }
         let patience = self.patience.get();
         let most = match doing {
             Doing::Head => patience.head,

@@ -19,6 +19,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::socket::Stream;
+
 /// What a connection is told by its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
@@ -77,6 +79,9 @@ pub(super) struct Pulse {
     timed_out: Cell<bool>,
     /// How many heads of HTTP/1.1 requests have come that everybody finds in the bytes, and has not yet been asked for.
     heads: Cell<u32>,
+    /// Whether nothing but the next head can follow once no request is in flight.
+    may_rest: Cell<bool>,
+    told_to_rest: Cell<bool>,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
     /// Where `Connections` keeps it.
@@ -110,6 +115,8 @@ impl Pulse {
             advanced: Cell::new(0),
             timed_out: Cell::new(false),
             heads: Cell::new(0),
+            may_rest: Cell::new(false),
+            told_to_rest: Cell::new(false),
             order: Cell::new(Order::Serve),
             waker: RefCell::new(None),
             place: Cell::new(0),
@@ -212,12 +219,29 @@ impl Pulse {
         self.tell(Order::Cut);
     }
 
+    /// Tells the connection to give up what it only needs for a request, if it still does nothing.
+    pub(super) fn rest(&self) {
+        if self.may_rest.get() {
+            self.told_to_rest.set(true);
+            self.wake();
+        }
+    }
+
+    /// Says whether it may be told to rest from now on.
+    pub(super) fn may_rest(&self, may: bool) {
+        self.may_rest.set(may);
+    }
+
     fn tell(&self, order: Order) {
         if order > self.order.get() {
             self.order.set(order);
-            if let Some(waker) = self.waker.borrow().as_ref() {
-                waker.wake_by_ref();
-            }
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
         }
     }
 
@@ -257,6 +281,20 @@ impl Pulse {
                 (Poll::Pending, Poll::Ready(Err(_))) => Poll::Ready(None),
                 (Poll::Pending, _) => Poll::Pending,
             }
+        })
+        .await
+    }
+
+    /// Waits for something that is to end when the connection is told to rest, and does nothing. `None`: it was.
+    pub(super) async fn until_rest<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        std::future::poll_fn(|context| {
+            let polled = future.as_mut().poll(context);
+            if polled.is_pending() && self.told_to_rest.take() && self.may_rest.get() && self.doing() == Doing::Nothing
+            {
+                return Poll::Ready(None);
+            }
+            polled.map(Some)
         })
         .await
     }
@@ -355,6 +393,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
 pub(super) struct Io<S> {
     stream: TokioIo<S>,
     pulse: Rc<Pulse>,
+    /// What was read before it came to rest, and is still to be understood.
+    early: Bytes,
     /// Set once our end is closed and the client's is waited for.
     lingering: Option<Lingering>,
 }
@@ -378,7 +418,7 @@ const CONTROL_FRAMES: usize = 64;
 
 impl<S> Io<S> {
     pub(super) fn new(stream: S, pulse: &Rc<Pulse>) -> Self {
-        Self { stream: TokioIo::new(stream), pulse: Rc::clone(pulse), lingering: None }
+        Self { stream: TokioIo::new(stream), pulse: Rc::clone(pulse), early: Bytes::new(), lingering: None }
     }
 
     /// The stream itself.
@@ -406,6 +446,27 @@ impl<S> Io<S> {
     }
 }
 
+impl<S: Stream> Io<S> {
+    /// What hyper had read and not looked at when it was taken apart: it is read again.
+    pub(super) fn read_again(&mut self, early: Bytes) {
+        // Empty as it may be, it holds the buffer.
+        self.early = if early.is_empty() { Bytes::new() } else { early };
+    }
+
+    /// Waits until the client says more, or until the connection is told something.
+    pub(super) async fn rest(&mut self) {
+        std::future::poll_fn(|context| {
+            if self.pulse.listen(context.waker()) > Order::Serve || !self.early.is_empty() {
+                return Poll::Ready(());
+            }
+            // TLS may still hold some of what was written. An error is met by whoever reads.
+            let _ = Pin::new(self.stream.inner_mut()).poll_flush(context);
+            self.stream.inner().poll_readable(context)
+        })
+        .await;
+    }
+}
+
 impl Lingering {
     /// Reads on, to nobody, until the client has closed.
     fn poll<S: AsyncRead + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<()> {
@@ -422,7 +483,12 @@ impl Lingering {
 }
 
 impl<S: AsyncRead + Unpin> Read for Io<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            let size = self.early.len().min(buf.remaining());
+            buf.put_slice(&self.early.split_to(size));
+            return Poll::Ready(Ok(()));
+        }
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Err(error)) = &read {
             self.failed(error);
@@ -443,6 +509,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Write for Io<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        // What is being closed is not made anew.
+        this.pulse.may_rest(false);
         let mut lingering = if let Some(lingering) = this.lingering.take() {
             lingering
         } else {

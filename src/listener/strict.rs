@@ -15,8 +15,10 @@ use std::task::{Context, Poll, ready};
 
 use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::pulse::Pulse;
+use super::socket::Stream;
 
 /// How much is kept of a line that comes in pieces. It is more than a length can need, and the longest line that says how
 /// large a chunk is, with its extensions, which nobody uses.
@@ -103,6 +105,12 @@ impl<S> Strict<S> {
     /// The stream itself.
     pub(super) fn into_inner(self) -> S {
         self.stream
+    }
+}
+
+impl<S: Stream> Stream for Strict<S> {
+    fn socket(&self) -> &TcpStream {
+        self.stream.socket()
     }
 }
 
