@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use sd_notify::NotifyState;
 use session_gateway::config::{self, Config, Mistakes};
 use session_gateway::gateway::{Files, Gateway};
+use session_gateway::listener::Passed;
 use session_gateway::proxy::Clock;
 use session_gateway::{store, telemetry, tls};
 use tokio::signal::unix::{SignalKind, signal};
@@ -67,6 +69,7 @@ fn load(path: &std::path::Path) -> anyhow::Result<Config> {
 
 fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
     let config = load(path)?;
+    let passed = Passed::from_env()?;
     let level = telemetry::init(&config.log);
     config.doubts().for_each(|doubt| tracing::warn!("{doubt}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -75,7 +78,7 @@ fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let mut gateway = Gateway::start(&config, Clock::System)?;
+        let mut gateway = Gateway::start_on(passed, &config, Clock::System)?;
         if let Some(address) = gateway.http {
             tracing::info!("listening on http://{address}");
         }
@@ -85,6 +88,7 @@ fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
         if let Some(address) = gateway.admin {
             tracing::info!("admin on http://{address}");
         }
+        tell_systemd(&[NotifyState::Ready]);
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -92,6 +96,7 @@ fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
                 _ = hangup.recv() => reload(&mut gateway, path, &level),
             }
         }
+        tell_systemd(&[NotifyState::Stopping]);
         tracing::info!("stopping: no new connections, requests in flight may end");
         // A second signal does not wait for them.
         let stopping = tokio::task::spawn_blocking(move || gateway.stop());
@@ -104,8 +109,19 @@ fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
     })
 }
 
+/// Nothing where it is not systemd that has started us.
+fn tell_systemd(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "systemd cannot be told how we are");
+    }
+}
+
 /// Goes by the file as it is now, if there is nothing wrong with it.
 fn reload(gateway: &mut Gateway, path: &std::path::Path, level: &telemetry::Level) {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell_systemd(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(%error, "systemd is not told of the reload"),
+    }
     let read = config::load(path);
     let log = read.as_ref().ok().map(|config| (config.log.clone(), config.doubts().collect::<Vec<_>>()));
     match (gateway.reload(read), log) {
@@ -123,6 +139,7 @@ fn reload(gateway: &mut Gateway, path: &std::path::Path, level: &telemetry::Leve
             tracing::error!("the configuration stays as it was:{between}{error:#}");
         }
     }
+    tell_systemd(&[NotifyState::Ready]);
 }
 
 fn check(path: &std::path::Path) -> anyhow::Result<()> {

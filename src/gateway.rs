@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Desk};
 use crate::config::{Config, Mistakes};
-use crate::listener::{self, Edge, Limits, Slots, Stop};
+use crate::listener::{self, Edge, Limits, Passed, Slots, Stop};
 use crate::proxy::{self, Client, Clock};
 use crate::sessions::{self, Sessions};
 use crate::store::{self, Memory, Redis, Store};
@@ -36,7 +36,7 @@ use keeper::Keeper;
 use plan::Plan;
 use prober::Prober;
 use reload::{Running, Shown};
-use worker::{Sockets, Worker};
+use worker::{Socket, Sockets, Worker};
 
 /// How often expired entries are dropped from memory.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
@@ -72,11 +72,17 @@ pub struct Gateway {
 impl Gateway {
     /// Reads keys and certificates, binds every address, starts the workers; returns once requests are served.
     pub fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
+        Self::start_on(Passed::default(), config, clock)
+    }
+
+    /// The same on sockets that were passed, where there are any for an address.
+    pub fn start_on(mut passed: Passed, config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let files = Files::read(config)?;
         let count = config.listen.workers;
-        let mut http = Bound::new(config.listen.http, count)?;
-        let mut https = Bound::new(config.listen.https, count)?;
-        let mut admin = Bound::new(config.admin.as_ref().map(|admin| admin.listen), 1)?;
+        let mut http = Bound::new("http", config.listen.http, &mut passed, count)?;
+        let mut https = Bound::new("https", config.listen.https, &mut passed, count)?;
+        let mut admin = Bound::new("admin", config.admin.as_ref().map(|admin| admin.listen), &mut passed, 1)?;
+        passed.finish()?;
 
         let (store, keeper) = open_store(config, files.store_tls, &clock)?;
         let lost_lines = Arc::new(AtomicU64::new(0));
@@ -132,7 +138,7 @@ impl Gateway {
         let (desk, admin_thread) = match (admin.next(), &config.admin) {
             (Some(socket), Some(settings)) => {
                 let desk = Arc::new(Desk::new(shown.admin(&plan, settings)));
-                let thread = serve_admin(socket, desk.handler(), &limits.load(), admin_stop.clone());
+                let thread = serve_admin(socket.listener, desk.handler(), &limits.load(), admin_stop.clone());
                 (Some(desk), Some(thread.context("cannot start the admin address")?))
             }
             _ => (None, None),
@@ -191,10 +197,11 @@ impl Gateway {
         reloaded
     }
 
-    /// Stops accepting, lets requests in flight end within `drain_timeout`, writes what they changed, and joins every
+    /// Says that it is not ready, and after `drain_delay` stops accepting, lets requests in flight end within `drain_timeout`, writes what they changed, and joins every
     /// thread.
     pub fn stop(self) {
         self.ready.store(false, Ordering::Relaxed);
+        std::thread::sleep(self.running.config.listen.drain_delay);
         self.stop.ask();
         drop(self.running);
         for worker in self.workers {
@@ -241,18 +248,31 @@ fn open_store(
 /// One address' sockets, one for each worker.
 struct Bound {
     address: Option<SocketAddr>,
-    sockets: std::vec::IntoIter<TcpListener>,
+    sockets: std::vec::IntoIter<Socket>,
 }
 
 impl Bound {
-    fn new(address: Option<SocketAddr>, sockets: usize) -> anyhow::Result<Self> {
+    fn new(name: &str, address: Option<SocketAddr>, passed: &mut Passed, count: usize) -> anyhow::Result<Self> {
         let Some(address) = address else { return Ok(Self { address: None, sockets: Vec::new().into_iter() }) };
-        let sockets = listener::bind(address, sockets)?;
-        let address = sockets.first().map(TcpListener::local_addr).transpose()?;
+        let of_passed = passed.take(name, address);
+        let is_passed = !of_passed.is_empty();
+        anyhow::ensure!(
+            of_passed.len() <= count,
+            "more sockets were passed for {name} than there are to listen on them: {count}"
+        );
+        let listeners = if is_passed {
+            // One for each worker, or some for several: whoever is free takes the next connection.
+            let shared = of_passed.iter().cycle().take(count).map(TcpListener::try_clone);
+            shared.collect::<Result<_, _>>().context("cannot share a socket that was passed")?
+        } else {
+            listener::bind(address, count)?
+        };
+        let address = listeners.first().map(TcpListener::local_addr).transpose()?;
+        let sockets: Vec<_> = listeners.into_iter().map(|listener| Socket { listener, is_passed }).collect();
         Ok(Self { address, sockets: sockets.into_iter() })
     }
 
-    fn next(&mut self) -> Option<TcpListener> {
+    fn next(&mut self) -> Option<Socket> {
         self.sockets.next()
     }
 }

@@ -39,6 +39,7 @@ mod connections;
 mod corked;
 mod frames;
 mod limits;
+mod passed;
 mod protocol;
 pub mod proxy_protocol;
 mod pulse;
@@ -49,6 +50,7 @@ mod strict;
 
 pub use bind::{BindError, bind};
 pub use limits::{Limits, Settings, Slots};
+pub use passed::{Passed, PassedError};
 pub use redirect::redirect;
 pub use stop::Stop;
 #[cfg(any(test, fuzzing))]
@@ -62,6 +64,26 @@ use protocol::Protocols;
 use pulse::{Io, Order, Request as InFlight, Tracked};
 use socket::{Socket, Stream, Tls};
 use strict::Strict;
+
+/// A listening socket, and what becomes of connections that wait at it when it is listened on no more.
+#[derive(Debug)]
+pub struct Listening {
+    /// The socket.
+    pub socket: TcpListener,
+    /// Whether somebody else keeps it, and they wait for whoever listens next. If not, they are accepted at last, for the
+    /// system resets them where a socket is closed.
+    pub is_kept: bool,
+}
+
+impl From<TcpListener> for Listening {
+    fn from(socket: TcpListener) -> Self {
+        Self { socket, is_kept: false }
+    }
+}
+
+/// How long a client over HTTP/1.1 may still send a request once a stop is asked for, be it the first on its connection or
+/// the next: it is answered, and told that it is the last. To close at once what is idle would fail whoever is just sending.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What a listening socket speaks.
 #[derive(Clone)]
@@ -85,7 +107,7 @@ impl std::fmt::Debug for Edge {
 ///
 /// Must run on a `LocalRuntime`, which also runs the handler's futures.
 pub async fn serve<H, F, B>(
-    listener: TcpListener,
+    listening: impl Into<Listening>,
     edge: Edge,
     limits: Arc<ArcSwap<Limits>>,
     counters: Arc<Counters>,
@@ -97,6 +119,7 @@ pub async fn serve<H, F, B>(
     B: Body<Data = Bytes> + MaySwitch + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    let Listening { socket: listener, is_kept } = listening.into();
     let terms = RefCell::new(Rc::new(Terms::new(limits.load_full())));
     let connections = Rc::new(Connections::new(&terms.borrow().limits, Arc::clone(&counters)));
     let worker = Rc::new(Worker { edge, limits, terms, counters, handler });
@@ -106,6 +129,9 @@ pub async fn serve<H, F, B>(
         () = stop.asked() => {}
         never = connections.sweep() => match never {},
     }
+    if !is_kept {
+        worker.accept_last(&listener, &connections).await;
+    }
     // Before the drain: a client that comes now must be refused, or reach another instance, and not sit in a backlog.
     drop(listener);
 
@@ -113,7 +139,7 @@ pub async fn serve<H, F, B>(
     tokio::select! {
         () = connections.ended() => {}
         never = connections.sweep() => match never {},
-        () = tokio::time::sleep(worker.limits.load().drain_timeout) => {
+        () = drained(&connections, worker.limits.load().drain_timeout) => {
             connections.cut();
             connections.ended().await;
         }
@@ -124,6 +150,14 @@ pub async fn serve<H, F, B>(
 #[derive(Debug, thiserror::Error)]
 #[error("what follows a request for another protocol is neither that nor HTTP/1.1 as it should be")]
 struct Distrusted;
+
+/// Ends when connections have had all the time that there is.
+async fn drained(connections: &Connections, timeout: Duration) {
+    let began = Instant::now();
+    tokio::time::sleep_until(began + timeout.min(LAST_REQUEST)).await;
+    connections.leave();
+    tokio::time::sleep_until(began + timeout).await;
+}
 
 /// What a connection carries behind an answer that has switched protocols.
 type Switched = Rc<Cell<Option<Box<Tunnel>>>>;
@@ -180,10 +214,30 @@ where
             self.counters.accepted.increment();
             let terms = self.terms(connections);
             let slot = self.slot(&terms.limits.slots).await;
-            let entry = Entry::new(connections);
-            let worker = Rc::clone(self);
-            tokio::task::spawn_local(async move { worker.converse(stream, peer, &terms, entry, slot).await });
+            self.take_in((stream, peer), terms, connections, slot);
         }
+    }
+
+    /// Accepts whoever waits already.
+    async fn accept_last(self: &Rc<Self>, listener: &TcpListener, connections: &Rc<Connections>) {
+        // Ready or not, it is asked once.
+        while let Ok(Ok(accepted)) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
+            self.counters.accepted.increment();
+            let terms = self.terms(connections);
+            let Some(slot) = terms.limits.slots.take() else { return };
+            self.take_in(accepted, terms, connections, Some(slot));
+        }
+    }
+
+    fn take_in(
+        self: &Rc<Self>,
+        (stream, peer): (TcpStream, SocketAddr),
+        terms: Rc<Terms>,
+        connections: &Rc<Connections>,
+        slot: Option<Slot>,
+    ) {
+        let (worker, entry) = (Rc::clone(self), Entry::new(connections));
+        tokio::task::spawn_local(async move { worker.converse(stream, peer, &terms, entry, slot).await });
     }
 
     /// What holds for a connection that is accepted now.
@@ -273,7 +327,7 @@ where
     ) -> Option<Tls> {
         let accepted = TlsAcceptor::from(config).accept(stream);
         let handshake = tokio::time::timeout(terms.limits.handshake_timeout, accepted);
-        let error = match entry.pulse.unless_told(Order::Finish, handshake).await? {
+        let error = match entry.pulse.unless_told(Order::Leave, handshake).await? {
             Ok(Ok(stream)) => return Some(Tls::new(stream)),
             Ok(Err(error)) => error,
             Err(elapsed) => {
@@ -303,7 +357,7 @@ where
             });
             let mut connection = Box::new(terms.protocols.http1.serve_connection(io, service));
             let finish = http1::Connection::graceful_shutdown;
-            let driven = pulse.drive(Pin::new(&mut *connection), finish, |_| Poll::Ready(Ok(())));
+            let driven = pulse.drive(Pin::new(&mut *connection), (Order::Leave, finish), |_| Poll::Ready(Ok(())));
             let Some(ended) = pulse.until_rest(driven).await else {
                 self.counters.rests.increment();
                 let http1::Parts { io: at_rest, read_buf, .. } = connection.into_parts();
@@ -337,7 +391,7 @@ where
         let (stream, cork) = corked(Io::new(Frames::new(stream, &entry.pulse), &entry.pulse));
         let connection = pin!(terms.protocols.http2.serve_connection(stream, service));
         let pull = |context: &mut Context<'_>| cork.pull(context);
-        let ended = entry.pulse.drive(connection, http2::Connection::graceful_shutdown, pull).await;
+        let ended = entry.pulse.drive(connection, (Order::Finish, http2::Connection::graceful_shutdown), pull).await;
         report(&client, ended);
     }
 
@@ -360,7 +414,7 @@ where
             let mut response = handler(request, client).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 switched.set(response.body_mut().switched());
-            } else if is_last {
+            } else if is_last || in_flight.is_last() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response.map(|body| Tracked::new(body, in_flight)))

@@ -4,6 +4,7 @@ pub mod access;
 pub mod admission;
 pub mod body;
 pub mod clock;
+mod commits;
 pub mod cookies;
 pub mod counters;
 pub mod error;
@@ -35,6 +36,7 @@ use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
 use admission::{Limits, Request as Asking};
 use body::{RequestBody, ResponseBody};
 pub use clock::Clock;
+use commits::Commits;
 use cookies::{OurCookie, SameSite, jar};
 pub use counters::Counters;
 use error::Error;
@@ -108,6 +110,7 @@ pub struct Proxy {
     names: Rc<Names>,
     clock: Clock,
     streams: Rc<Streams>,
+    commits: Commits,
     counters: Arc<Counters>,
     access: Option<Rc<AccessLog>>,
     request_ids: RequestIds,
@@ -150,6 +153,7 @@ impl Proxy {
             names,
             clock,
             streams: Rc::default(),
+            commits: Commits::default(),
             access,
             request_ids: RequestIds::new(settings.request_id),
             forwarded: settings.forwarded.clone(),
@@ -169,7 +173,7 @@ impl Proxy {
     ) -> Result<Self, http::header::InvalidHeaderName> {
         let (clock, counters) = (before.clock.clone(), Arc::clone(&before.counters));
         let mut next = Self::new(settings, shared, sessions, clock, counters, access)?;
-        next.streams = Rc::clone(&before.streams);
+        (next.streams, next.commits) = (Rc::clone(&before.streams), before.commits.clone());
         let is_kept = |old: &Upstream, settings, shared| before.names == next.names && old.is_made_of(settings, shared);
         let wanted = settings.upstreams.iter().zip(shared);
         for (upstream, (settings, shared)) in next.upstreams.iter_mut().zip(wanted) {
@@ -284,7 +288,12 @@ impl Proxy {
         if !stays_open(&mut answer) {
             end = None;
         } else if end.is_none() {
-            end = visit.as_ref().and_then(Visit::watched).map(|session| self.streams.enter(session));
+            let session = visit.as_ref().and_then(Visit::watched);
+            // A call ends when its server says so; the others would go on for ever.
+            end = match Streaming::of(answer.headers()) {
+                Some(Streaming::Grpc) => session.map(|session| self.streams.enter(session)),
+                _ => Some(self.streams.stay(session)),
+            };
         }
         upstream.cookies().apply(answer.headers(), &self.counters.shadowed);
         if let Some(visit) = visit {
@@ -383,6 +392,11 @@ impl Proxy {
         }
         let sessions = self.sessions.clone();
         let storing = async move { sessions.commit(&visit, &change, may_carry, now).await };
+        let under_way = self.commits.begin();
+        let storing = async move {
+            let _under_way = under_way;
+            storing.await
+        };
         match tokio::task::spawn_local(storing).await {
             Ok(committed) => committed,
             Err(ended) => match ended.try_into_panic() {
@@ -408,6 +422,16 @@ impl Proxy {
     /// Ends the streams whose session has ended: WebSocket, server-sent events and gRPC. Called now and then by its worker.
     pub async fn look_at_streams(&self) {
         self.streams.look(&self.sessions, self.clock.now()).await;
+    }
+
+    /// Ends every WebSocket and stream of events, now and as they come: the gateway stops.
+    pub fn leave(&self) {
+        self.streams.leave();
+    }
+
+    /// Ends when everything that answers have asked of sessions is stored, or could not be.
+    pub async fn stored(&self) {
+        self.commits.done().await;
     }
 
     /// Closes idle connections and hands over access lines. Called now and then by its worker.

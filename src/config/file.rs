@@ -117,6 +117,7 @@ fn listen(
     // hyper takes no read buffer below 8 KiB.
     let max_header_size = section.or("max_header_size", 32 << 10, size(8 << 10..=MIB));
     let drain_timeout = section.or("drain_timeout", Duration::from_secs(30), duration(MILLISECOND..=HOUR));
+    let drain_delay = section.or("drain_delay", Duration::ZERO, duration(Duration::ZERO..=HOUR));
     let max_headers = section.or("max_headers", 100, number(1..=10_000));
     // hyper refuses paths and queries of 64 KiB on its own.
     let max_uri_size = section.or("max_uri_size", 8 << 10, size(64..=60 << 10));
@@ -163,6 +164,7 @@ fn listen(
         max_headers: max_headers?.value,
         max_requests: max_requests?.value,
         half_close: half_close?.value,
+        drain_delay: drain_delay?.value,
         drain_timeout: drain_timeout?.value,
     };
     let requests = Requests {

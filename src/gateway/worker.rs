@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::path::Path;
 use super::plan::Plan;
-use crate::listener::{Edge, Limits, Stop, redirect, serve};
+use crate::listener::{Edge, Limits, Listening, Stop, redirect, serve};
 use crate::metrics::Connections;
 use crate::proxy::body::ResponseBody;
 use crate::proxy::{self, Clock};
@@ -27,6 +27,9 @@ use crate::telemetry::AccessLines;
 const TICK: Duration = Duration::from_secs(1);
 /// How often it looks whether the sessions of open streams have ended: they end within a second.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long the store may take at the end. It has timeouts of its own, which are shorter.
+const LAST_COMMITS: Duration = Duration::from_secs(5);
 
 /// What a worker is made of. All of it but the store belongs to it alone.
 pub(super) struct Worker {
@@ -44,10 +47,16 @@ pub(super) struct Worker {
     pub(super) lines: AccessLines,
 }
 
+/// A listening socket, and whether it was passed and outlives this process.
+pub(super) struct Socket {
+    pub(super) listener: TcpListener,
+    pub(super) is_passed: bool,
+}
+
 /// Its own sockets on the addresses that all workers share.
 pub(super) struct Sockets {
-    pub(super) http: Option<TcpListener>,
-    pub(super) https: Option<(TcpListener, Arc<ArcSwap<ServerConfig>>)>,
+    pub(super) http: Option<Socket>,
+    pub(super) https: Option<(Socket, Arc<ArcSwap<ServerConfig>>)>,
 }
 
 impl Worker {
@@ -81,7 +90,10 @@ impl Worker {
             let path = Rc::clone(&path);
             async move { path.follow(self.plans).await }
         });
-        let listen = |socket| tokio::net::TcpListener::from_std(socket).expect("a bound socket can be registered");
+        let listen = |Socket { listener, is_passed }| {
+            let socket = tokio::net::TcpListener::from_std(listener).expect("a bound socket can be registered");
+            Listening { socket, is_kept: is_passed }
+        };
 
         let mut serving = Vec::new();
         if let Some((socket, tls)) = self.sockets.https {
@@ -92,7 +104,7 @@ impl Worker {
             serving.push(tokio::task::spawn_local(served));
         }
         if let Some(socket) = self.sockets.http {
-            let (limits, connections, stop) = (self.limits, self.connections, self.stop);
+            let (limits, connections, stop) = (self.limits, self.connections, self.stop.clone());
             serving.push(match self.redirect_to {
                 Some(port) => {
                     let counters = Arc::clone(&self.counters.unrouted);
@@ -145,6 +157,13 @@ impl Worker {
                 }
             }
         });
+        let leaving = tokio::task::spawn_local({
+            let (path, stop) = (Rc::clone(&path), self.stop.clone());
+            async move {
+                stop.asked().await;
+                path.now().leave();
+            }
+        });
         for served in serving {
             if let Err(error) = served.await {
                 tracing::error!(%error, "a listener is gone");
@@ -153,6 +172,10 @@ impl Worker {
         ticking.abort();
         looking.abort();
         following.abort();
+        leaving.abort();
+        if tokio::time::timeout(LAST_COMMITS, path.now().stored()).await.is_err() {
+            tracing::error!("what some answers asked of their sessions is not stored");
+        }
         path.now().tick(TICK);
     }
 }

@@ -61,6 +61,6 @@ fn listen(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
 }
 
 /// Finds the client that vanished without a word while its request is still being worked on: no other timeout would.
-fn keepalive() -> TcpKeepalive {
+pub(super) fn keepalive() -> TcpKeepalive {
     TcpKeepalive::new().with_time(Duration::from_mins(1)).with_interval(Duration::from_secs(15)).with_retries(4)
 }

@@ -131,13 +131,18 @@ impl Connections {
         if overdue || doing == Doing::Waiting {
             pulse.cut();
         } else {
-            pulse.finish();
+            pulse.leave();
         }
     }
 
     /// Tells every connection to close once nothing is in flight.
     pub(super) fn finish(&self) {
         self.open.borrow().iter().for_each(|pulse| pulse.finish());
+    }
+
+    /// Tells every connection to close once nothing is in flight, and not to wait for a last request.
+    pub(super) fn leave(&self) {
+        self.open.borrow().iter().for_each(|pulse| pulse.leave());
     }
 
     /// Tells every connection to close now.

@@ -40,6 +40,8 @@ pub struct Settings {
     pub max_requests: usize,
     /// Whether a client of HTTP/1.1 that has closed its side may still read its answer.
     pub half_close: bool,
+    /// How long it is from the signal until a stop begins. Whoever asks is told meanwhile that we are not ready.
+    pub drain_delay: Duration,
     /// How long requests in flight may go on after a stop is asked for.
     pub drain_timeout: Duration,
 }

@@ -26,8 +26,10 @@ use super::socket::Stream;
 pub(super) enum Order {
     /// Go on.
     Serve,
-    /// Answer what is in flight, then close.
+    /// Answer what is in flight, then close. Over HTTP/1.1, what is in flight includes the next request.
     Finish,
+    /// Answer what is in flight now, then close.
+    Leave,
     /// Close now.
     Cut,
 }
@@ -83,6 +85,8 @@ pub(super) struct Pulse {
     may_rest: Cell<bool>,
     told_to_rest: Cell<bool>,
     order: Cell<Order>,
+    /// At which order it closes where nothing is in flight.
+    ends_at: Cell<Order>,
     waker: RefCell<Option<Waker>>,
     /// Where `Connections` keeps it.
     pub(super) place: Cell<usize>,
@@ -118,6 +122,7 @@ impl Pulse {
             may_rest: Cell::new(false),
             told_to_rest: Cell::new(false),
             order: Cell::new(Order::Serve),
+            ends_at: Cell::new(Order::Leave),
             waker: RefCell::new(None),
             place: Cell::new(0),
             seen: Cell::new(0),
@@ -214,6 +219,11 @@ impl Pulse {
         self.tell(Order::Finish);
     }
 
+    /// Tells the connection to close once nothing is in flight, and not to wait for a last request.
+    pub(super) fn leave(&self) {
+        self.tell(Order::Leave);
+    }
+
     /// Tells the connection to close now.
     pub(super) fn cut(&self) {
         self.tell(Order::Cut);
@@ -257,23 +267,24 @@ impl Pulse {
         self.generation.set(self.generation.get().wrapping_add(1));
     }
 
-    /// Runs a connection to its end. `None`: it was cut, or could not be written to. `written` follows every turn of it.
+    /// Runs a connection to its end, which is told to finish at an order or a later one. `None`: it was cut, or could not be
+    /// written to. `written` follows every turn of it.
     pub(super) async fn drive<C: Future>(
         &self,
         mut connection: Pin<&mut C>,
-        finish: impl Fn(Pin<&mut C>),
+        (at, finish): (Order, impl Fn(Pin<&mut C>)),
         written: impl Fn(&mut Context<'_>) -> Poll<io::Result<()>>,
     ) -> Option<C::Output> {
         let mut finishing = false;
+        self.ends_at.set(at);
         std::future::poll_fn(|context| {
             match self.listen(context.waker()) {
-                Order::Serve => {}
-                Order::Finish if finishing => {}
-                Order::Finish => {
+                Order::Cut => return Poll::Ready(None),
+                order if order >= at && !finishing => {
                     finishing = true;
                     finish(connection.as_mut());
                 }
-                Order::Cut => return Poll::Ready(None),
+                Order::Serve | Order::Finish | Order::Leave => {}
             }
             let turn = connection.as_mut().poll(context);
             match (turn, written(context)) {
@@ -326,6 +337,11 @@ impl Request {
         pulse.earn(pulse.advanced.take());
         pulse.beat();
         Self { pulse: Rc::clone(pulse), stalled: false }
+    }
+
+    /// Whether no other is to follow.
+    pub(super) fn is_last(&self) -> bool {
+        self.pulse.order.get() > Order::Serve
     }
 
     fn set_stalled(&mut self, stalled: bool) {
@@ -516,7 +532,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Write for Io<S> {
         } else {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
             // A connection that is told to finish had no request on its way.
-            if this.pulse.order.get() > Order::Serve {
+            if this.pulse.order.get() >= this.pulse.ends_at.get() {
                 return Poll::Ready(Ok(()));
             }
             this.pulse.lingering.set(true);

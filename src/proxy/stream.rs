@@ -10,7 +10,7 @@ use http_body::Body;
 use http_body_util::{Empty, Full};
 
 pub use connect::{Connect, NotOpened};
-pub use open::{SessionEnd, Streams, unless_ended};
+pub use open::{SessionEnd, Streams, Why, unless_ended};
 pub use tunnel::Tunnel;
 
 /// A body of an answer behind whose head another protocol may begin.

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -75,6 +76,15 @@ fn address(text: &str, before: &str) -> Option<SocketAddr> {
     rest[..rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').unwrap_or(rest.len())].parse().ok()
 }
 
+fn passed(socket: &TcpListener) -> Stdio {
+    OwnedFd::from(socket.try_clone().expect("a descriptor to spare")).into()
+}
+
+/// What makes a shell pass its input as systemd passes a socket.
+fn exports_of(name: &str, exports: &str) -> String {
+    format!("exec 3<&0 0</dev/null; export LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES={name} {exports};")
+}
+
 impl Process {
     /// Starts it with this setup, and `log` as its `[log]` section.
     pub fn start(setup: &Setup, log: &str) -> Self {
@@ -83,8 +93,23 @@ impl Process {
 
     /// The same in this directory, where another may have run before.
     pub fn start_in(dir: &Arc<TempDir>, setup: &Setup, log: &str) -> Self {
+        Self::start_from(dir, setup, log, Stdio::null(), "")
+    }
+
+    /// The same with this socket as descriptor 3, as systemd passes it under this name; `exports` are more variables.
+    pub fn start_on(
+        dir: &Arc<TempDir>,
+        setup: &Setup,
+        log: &str,
+        (socket, name): (&TcpListener, &str),
+        exports: &str,
+    ) -> Self {
+        Self::start_from(dir, setup, log, passed(socket), &exports_of(name, exports))
+    }
+
+    fn start_from(dir: &Arc<TempDir>, setup: &Setup, log: &str, input: Stdio, before: &str) -> Self {
         let backend = Backend::start();
-        let mut child = Self::spawn(dir, setup, &backend, log);
+        let mut child = Self::spawn(dir, setup, &backend, (log, input, before));
         let out = Output::read(child.stdout.take().expect("piped"));
         let err = Output::read(child.stderr.take().expect("piped"));
         let http = err.wait("the address", |text| address(text, "listening on http://"));
@@ -94,13 +119,22 @@ impl Process {
 
     /// Starts one in this directory that should refuse to run; what it says.
     pub fn refusal(dir: &Arc<TempDir>, setup: &Setup) -> String {
-        let child = Self::spawn(dir, setup, &Backend::start(), "access = \"off\"");
+        Self::refusal_from(dir, setup, Stdio::null(), "")
+    }
+
+    /// The same with this socket passed under this name.
+    pub fn refusal_on(dir: &Arc<TempDir>, setup: &Setup, (socket, name): (&TcpListener, &str)) -> String {
+        Self::refusal_from(dir, setup, passed(socket), &exports_of(name, ""))
+    }
+
+    fn refusal_from(dir: &Arc<TempDir>, setup: &Setup, input: Stdio, before: &str) -> String {
+        let child = Self::spawn(dir, setup, &Backend::start(), ("access = \"off\"", input, before));
         let output = child.wait_with_output().expect("a child is waited for");
         assert!(!output.status.success(), "it should have refused to run");
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    fn spawn(dir: &TempDir, setup: &Setup, backend: &Backend, log: &str) -> Child {
+    fn spawn(dir: &TempDir, setup: &Setup, backend: &Backend, (log, input, exports): (&str, Stdio, &str)) -> Child {
         tls::dev::development(dir.path()).expect("a development certificate");
         let text = setup.write(dir.path(), backend);
         let (before, _) = text.split_once("[log]").expect("a log section");
@@ -108,12 +142,12 @@ impl Process {
         fs::write(&file, format!("{before}[log]\n{log}\n")).expect("a writable directory");
         // Without the signal, a file that would exceed a limit on its size is an error like that of a full disk.
         Command::new("sh")
-            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+            .args(["-c", &format!("trap '' XFSZ; {exports} exec \"$@\""), "sh"])
             .arg(env!("CARGO_BIN_EXE_session-gateway"))
             .arg("--config")
             .arg(&file)
             .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

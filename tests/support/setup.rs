@@ -13,6 +13,7 @@ use super::site::{COOKIE, Site};
 /// A gateway to be: the configuration of the design, with what the test changes.
 pub struct Setup {
     cookie: String,
+    http: String,
     keys: Vec<u8>,
     listen: String,
     session: String,
@@ -33,6 +34,7 @@ impl Setup {
     pub(super) fn new() -> Self {
         Self {
             cookie: COOKIE.to_owned(),
+            http: "127.0.0.1:0".to_owned(),
             keys: vec![1],
             listen: String::new(),
             session: String::new(),
@@ -59,6 +61,12 @@ impl Setup {
     /// Another name for our cookie.
     pub fn cookie(mut self, name: &str) -> Self {
         name.clone_into(&mut self.cookie);
+        self
+    }
+
+    /// Another address for clear text.
+    pub fn http(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.http);
         self
     }
 
@@ -178,14 +186,15 @@ impl Setup {
         }
         let servers = if self.servers.is_empty() { vec![backend.server().to_owned()] } else { self.servers.clone() };
         let servers: Vec<String> = servers.iter().map(|server| format!("{server:?}")).collect();
-        let Self { cookie, listen, session, anonymous, persistent, store, upstream, trust, upstreams, admin, .. } =
-            self;
+        let Self {
+            cookie, http, listen, session, anonymous, persistent, store, upstream, trust, upstreams, admin, ..
+        } = self;
         let workers = if listen.contains("workers") { "" } else { "workers = 2\n" };
         let redirect = if listen.contains("redirect") { "" } else { "redirect = false\n" };
         let routes = self.routes.clone().unwrap_or_else(|| "[[route]]\npath = \"/\"\nupstream = \"app\"\n".to_owned());
         let secure = if cookie.starts_with("__") { "" } else { "secure = false\n" };
         format!(
-            "[listen]\nhttp = \"127.0.0.1:0\"\nhttps = \"127.0.0.1:0\"\n{redirect}{workers}{listen}\n\
+            "[listen]\nhttp = {http:?}\nhttps = \"127.0.0.1:0\"\n{redirect}{workers}{listen}\n\
              [tls]\ncertificate = \"dev.crt\"\nprivate_key = \"dev.key\"\n\
              [session]\ncookie = {cookie:?}\n{secure}keys = [{keys}]\n{session}\n\
              [session.anonymous]\n{anonymous}\n[session.persistent]\n{persistent}\n\

@@ -12,12 +12,14 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, copy_bidire
 use tokio::time::sleep;
 
 use super::frames::{self, Frames};
-use super::open::SessionEnd;
+use super::open::{SessionEnd, Why};
 use crate::proxy::access::Exchange;
 use crate::proxy::upstream::Switched;
 
 /// RFC 6455 section 7.4.1: what was agreed on does not hold any more.
 const POLICY_VIOLATION: u16 = 1008;
+/// The same section: this end goes away.
+const GOING_AWAY: u16 = 1001;
 /// How long the frame that is on its way may take to come whole, and how long a client has to take its close frame.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,7 @@ impl Tunnel {
         let Switched { stream: mut server, early: mut early_answer, place: _place } = server;
         let traffic = Traffic::of(exchange);
         let mut client = Watched { stream: client, traffic: &traffic };
+        let mut why = Why::Session;
         let broken = {
             let mut conversation = pin!(async {
                 server.write_all(&early).await?;
@@ -56,7 +59,8 @@ impl Tunnel {
             tokio::select! {
                 ended = &mut conversation => ended.is_err(),
                 () = traffic.stands_still_for(timeout) => true,
-                () = ended(session_end) => {
+                reason = ended(session_end) => {
+                    why = reason;
                     traffic.ending.set(true);
                     // What the server says until its frame is whole; no more passes.
                     let rest = poll_fn(|cx| match conversation.as_mut().poll(cx) {
@@ -70,7 +74,7 @@ impl Tunnel {
         };
         drop(server);
         if traffic.ending.get() && traffic.frames.borrow().are_whole() {
-            let _ = tokio::time::timeout(LAST_WORDS, say_goodbye(&mut client.stream)).await;
+            let _ = tokio::time::timeout(LAST_WORDS, say_goodbye(&mut client.stream, why)).await;
         }
         if broken {
             traffic.exchange.borrow_mut().broken();
@@ -78,7 +82,7 @@ impl Tunnel {
     }
 }
 
-async fn ended(session: Option<SessionEnd>) {
+async fn ended(session: Option<SessionEnd>) -> Why {
     match session {
         Some(end) => end.await,
         None => pending().await,
@@ -87,8 +91,12 @@ async fn ended(session: Option<SessionEnd>) {
 
 /// A close that its client gets: what is still coming is read, lest the system reset the connection and the frame be lost
 /// with it.
-async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(client: &mut S) -> io::Result<()> {
-    client.write_all(&frames::close(POLICY_VIOLATION, "the session has ended")).await?;
+async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(client: &mut S, why: Why) -> io::Result<()> {
+    let close = match why {
+        Why::Session => frames::close(POLICY_VIOLATION, "the session has ended"),
+        Why::GoingAway => frames::close(GOING_AWAY, "the gateway stops"),
+    };
+    client.write_all(&close).await?;
     client.shutdown().await?;
     copy(client, &mut sink()).await.map(|_| ())
 }
