@@ -6,6 +6,7 @@ mod path;
 mod plan;
 mod prober;
 mod reload;
+mod watcher;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};
@@ -36,6 +37,7 @@ use keeper::Keeper;
 use plan::Plan;
 use prober::Prober;
 use reload::{Running, Shown};
+use watcher::Watcher;
 use worker::{Sockets, Worker};
 
 /// How often expired entries are dropped from memory.
@@ -66,6 +68,7 @@ pub struct Gateway {
     sweeper: Option<(Sender<()>, JoinHandle<()>)>,
     keeper: Option<Keeper>,
     prober: Option<Prober>,
+    watcher: Option<Watcher>,
     access: AccessWriter,
 }
 
@@ -73,6 +76,7 @@ impl Gateway {
     /// Reads keys and certificates, binds every address, starts the workers; returns once requests are served.
     pub fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let files = Files::read(config)?;
+        files.doubts().iter().for_each(|doubt| tracing::warn!("{doubt}"));
         let count = config.listen.workers;
         let mut http = Bound::new(config.listen.http, count)?;
         let mut https = Bound::new(config.listen.https, count)?;
@@ -128,6 +132,7 @@ impl Gateway {
             ready: Arc::clone(&ready),
             reloads: Arc::default(),
             lost_lines,
+            expiries: tls.as_ref().map(|tls| tls.expiries()),
         };
         let (desk, admin_thread) = match (admin.next(), &config.admin) {
             (Some(socket), Some(settings)) => {
@@ -147,6 +152,7 @@ impl Gateway {
             shown,
             desk,
         };
+        let watcher = tls.as_ref().map(|tls| Watcher::start(Arc::clone(tls))).transpose()?;
         let sweeper = match store {
             Store::Memory(memory) => Some(sweep(memory, clock).context("cannot start the sweeper")?),
             Store::Redis(_) => None,
@@ -165,6 +171,7 @@ impl Gateway {
             sweeper,
             keeper,
             prober,
+            watcher,
             access,
         })
     }
@@ -175,6 +182,7 @@ impl Gateway {
         let reloaded = read.map_err(anyhow::Error::from).and_then(|config| {
             self.running.check(&config)?;
             let files = Files::read(&config)?;
+            files.doubts().iter().for_each(|doubt| tracing::warn!("{doubt}"));
             // Stopped before anything is changed that it writes to.
             if let Some(prober) = self.prober.take() {
                 prober.stop();
@@ -201,6 +209,9 @@ impl Gateway {
         }
         if let Some(prober) = self.prober {
             prober.stop();
+        }
+        if let Some(watcher) = self.watcher {
+            watcher.stop();
         }
         self.admin_stop.ask();
         if let Some(admin) = self.admin_thread {

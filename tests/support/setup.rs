@@ -15,6 +15,7 @@ pub struct Setup {
     cookie: String,
     keys: Vec<u8>,
     listen: String,
+    tls: String,
     session: String,
     anonymous: String,
     persistent: String,
@@ -35,6 +36,7 @@ impl Setup {
             cookie: COOKIE.to_owned(),
             keys: vec![1],
             listen: String::new(),
+            tls: String::new(),
             session: String::new(),
             anonymous: String::new(),
             persistent: String::new(),
@@ -65,6 +67,12 @@ impl Setup {
     /// Lines for `[listen]`.
     pub fn listen(mut self, lines: &str) -> Self {
         lines.clone_into(&mut self.listen);
+        self
+    }
+
+    /// Lines for `[tls]`.
+    pub fn tls(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.tls);
         self
     }
 
@@ -178,15 +186,16 @@ impl Setup {
         }
         let servers = if self.servers.is_empty() { vec![backend.server().to_owned()] } else { self.servers.clone() };
         let servers: Vec<String> = servers.iter().map(|server| format!("{server:?}")).collect();
-        let Self { cookie, listen, session, anonymous, persistent, store, upstream, trust, upstreams, admin, .. } =
-            self;
+        let Self {
+            cookie, listen, tls, session, anonymous, persistent, store, upstream, trust, upstreams, admin, ..
+        } = self;
         let workers = if listen.contains("workers") { "" } else { "workers = 2\n" };
         let redirect = if listen.contains("redirect") { "" } else { "redirect = false\n" };
         let routes = self.routes.clone().unwrap_or_else(|| "[[route]]\npath = \"/\"\nupstream = \"app\"\n".to_owned());
         let secure = if cookie.starts_with("__") { "" } else { "secure = false\n" };
         format!(
             "[listen]\nhttp = \"127.0.0.1:0\"\nhttps = \"127.0.0.1:0\"\n{redirect}{workers}{listen}\n\
-             [tls]\ncertificate = \"dev.crt\"\nprivate_key = \"dev.key\"\n\
+             [tls]\ncertificate = \"dev.crt\"\nprivate_key = \"dev.key\"\n{tls}\n\
              [session]\ncookie = {cookie:?}\n{secure}keys = [{keys}]\n{session}\n\
              [session.anonymous]\n{anonymous}\n[session.persistent]\n{persistent}\n\
              [store]\n{store}\n\
