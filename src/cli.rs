@@ -144,11 +144,14 @@ fn reload(gateway: &mut Gateway, path: &std::path::Path, level: &telemetry::Leve
 
 fn check(path: &std::path::Path) -> anyhow::Result<()> {
     let config = load(path)?;
-    Files::read(&config)?;
+    let files = Files::read(&config)?;
     if let store::Settings::Memory(_, Some(file)) = &config.store {
         file.check()?;
     }
     for doubt in config.doubts() {
+        writeln!(std::io::stdout(), "warning: {doubt}")?;
+    }
+    for doubt in files.doubts() {
         writeln!(std::io::stdout(), "warning: {doubt}")?;
     }
     writeln!(std::io::stdout(), "{} is valid; its keys and certificates can be used", path.display())?;

@@ -6,6 +6,7 @@ mod path;
 mod plan;
 mod prober;
 mod reload;
+mod watcher;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};
@@ -36,6 +37,7 @@ use keeper::Keeper;
 use plan::Plan;
 use prober::Prober;
 use reload::{Running, Shown};
+use watcher::Watcher;
 use worker::{Socket, Sockets, Worker};
 
 /// How often expired entries are dropped from memory.
@@ -66,6 +68,7 @@ pub struct Gateway {
     sweeper: Option<(Sender<()>, JoinHandle<()>)>,
     keeper: Option<Keeper>,
     prober: Option<Prober>,
+    watcher: Option<Watcher>,
     access: AccessWriter,
 }
 
@@ -78,6 +81,7 @@ impl Gateway {
     /// The same on sockets that were passed, where there are any for an address.
     pub fn start_on(mut passed: Passed, config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let files = Files::read(config)?;
+        files.doubts().iter().for_each(|doubt| tracing::warn!("{doubt}"));
         let count = config.listen.workers;
         let mut http = Bound::new("http", config.listen.http, &mut passed, count)?;
         let mut https = Bound::new("https", config.listen.https, &mut passed, count)?;
@@ -134,6 +138,7 @@ impl Gateway {
             ready: Arc::clone(&ready),
             reloads: Arc::default(),
             lost_lines,
+            expiries: tls.as_ref().map(|tls| tls.expiries()),
         };
         let (desk, admin_thread) = match (admin.next(), &config.admin) {
             (Some(socket), Some(settings)) => {
@@ -153,6 +158,7 @@ impl Gateway {
             shown,
             desk,
         };
+        let watcher = tls.as_ref().map(|tls| Watcher::start(Arc::clone(tls))).transpose()?;
         let sweeper = match store {
             Store::Memory(memory) => Some(sweep(memory, clock).context("cannot start the sweeper")?),
             Store::Redis(_) => None,
@@ -171,6 +177,7 @@ impl Gateway {
             sweeper,
             keeper,
             prober,
+            watcher,
             access,
         })
     }
@@ -181,6 +188,7 @@ impl Gateway {
         let reloaded = read.map_err(anyhow::Error::from).and_then(|config| {
             self.running.check(&config)?;
             let files = Files::read(&config)?;
+            files.doubts().iter().for_each(|doubt| tracing::warn!("{doubt}"));
             // Stopped before anything is changed that it writes to.
             if let Some(prober) = self.prober.take() {
                 prober.stop();
@@ -209,6 +217,9 @@ impl Gateway {
         }
         if let Some(prober) = self.prober {
             prober.stop();
+        }
+        if let Some(watcher) = self.watcher {
+            watcher.stop();
         }
         self.admin_stop.ask();
         if let Some(admin) = self.admin_thread {

@@ -306,7 +306,7 @@ where
         let Some(proxies) = &terms.limits.proxy_protocol else { return Some(peer) };
         // Boxed, lest every connection have room for it.
         let header = Box::pin(proxy_protocol::client(stream, peer, proxies, terms.limits.handshake_timeout));
-        match entry.pulse.unless_told(Order::Finish, header).await? {
+        match entry.pulse.unless_told(Order::Leave, header).await? {
             Ok(client) => Some(client),
             Err(error) => {
                 self.counters.proxy_headers_refused.increment();

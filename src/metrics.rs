@@ -1,6 +1,7 @@
 //! Counters and histograms: plain values, resolved once, written by one worker each and summed when they are read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Counts events. One thread writes it, any may read it: each worker has its own, so that no two cores write one cache
@@ -59,6 +60,22 @@ impl Histogram {
     /// How long all of them took together.
     pub fn sum(&self) -> Duration {
         Duration::from_micros(self.microseconds.get())
+    }
+}
+
+/// When certificates expire: by the name of their file, in seconds since 1970. Set whenever they are read.
+#[derive(Debug, Default)]
+pub struct Expiries(Mutex<Vec<(String, i64)>>);
+
+impl Expiries {
+    /// These, and no others.
+    pub fn set(&self, expiries: Vec<(String, i64)>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = expiries;
+    }
+
+    /// All of them.
+    pub fn get(&self) -> Vec<(String, i64)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

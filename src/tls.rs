@@ -4,26 +4,63 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::ServerSessionMemoryCache;
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
 
 mod client;
 pub mod dev;
+mod names;
 mod reloadable;
 
 pub use client::client_config;
-pub use reloadable::{Loaded, Reloadable};
+use names::ByName;
+pub use reloadable::{Loaded, Looked, Reloadable};
 
-/// Which certificate is presented.
+/// Which certificates are presented.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// PEM file: the certificate, then its chain.
     pub certificate: PathBuf,
     /// PEM file: its private key.
     pub private_key: PathBuf,
+    /// More of them, for clients that ask for one of their names. These have no more of their own.
+    pub more: Vec<Self>,
+}
+
+impl Settings {
+    /// One certificate and its key.
+    pub fn pair(certificate: PathBuf, private_key: PathBuf) -> Self {
+        Self { certificate, private_key, more: Vec::new() }
+    }
+
+    /// All of them, the default first.
+    fn pairs(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.more)
+    }
+}
+
+/// When a certificate expires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// Its file.
+    pub certificate: PathBuf,
+    /// The last second in which it holds, since 1970.
+    pub at: i64,
+}
+
+/// A certificate as it was read.
+struct Certificate {
+    key: Arc<CertifiedKey>,
+    /// Which hosts it is for, by their names.
+    names: Vec<String>,
+    expiry: Expiry,
 }
 
 /// Why TLS cannot be offered. Each variant names the file to look at.
@@ -79,12 +116,18 @@ pub enum Error {
         /// What rustls said.
         source: rustls::Error,
     },
+    /// Of several certificates, several cannot be used.
+    #[error("{}", lines(.0))]
+    Several(Vec<Error>),
     /// No `ca` is configured, and the system trusts nobody.
     #[error("the system has no certificates of authorities to check servers by; name one as `ca`")]
     NoAuthorities,
     /// rustls has nothing to speak TLS with.
     #[error("cannot speak TLS to servers")]
     Client(#[source] rustls::Error),
+    /// rustls has nothing to speak TLS with.
+    #[error("cannot speak TLS to clients")]
+    Server(#[source] rustls::Error),
     /// No randomness for the tickets' first key.
     #[error("cannot make keys for TLS session tickets")]
     Ticketer(#[source] rustls::Error),
@@ -95,16 +138,22 @@ const CACHED_SESSIONS: usize = 4096;
 
 /// What all workers serve TLS with. Shared, so that a session begun on one worker is resumed on any other.
 pub fn server_config(settings: &Settings) -> Result<ServerConfig, Error> {
-    let chain = certificates(&settings.certificate)?;
-    let key = private_key(&settings.private_key)?;
+    serving(read_certificates(settings)?)
+}
+
+fn serving(certificates: Vec<Certificate>) -> Result<ServerConfig, Error> {
+    let mut by_name: Option<ByName> = None;
+    for Certificate { key, names, .. } in certificates {
+        by_name.get_or_insert_with(|| ByName::new(Arc::clone(&key))).add(&names, &key);
+    }
+    let by_name = by_name.expect("settings name one certificate at least");
 
     // The provider is named and not the process' default: no other crate's choice, nor the order of start, changes it.
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(|error| unusable(settings, error))?
+        .map_err(Error::Server)?
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| unusable(settings, error))?;
+        .with_cert_resolver(Arc::new(by_name));
 
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Its keys live in this process and change every six hours, so a stolen memory image opens little of the past.
@@ -121,8 +170,59 @@ pub fn server_config(settings: &Settings) -> Result<ServerConfig, Error> {
     Ok(config)
 }
 
+/// Every certificate with its key, the default first; or what is wrong with any of them.
+fn read_certificates(settings: &Settings) -> Result<Vec<Certificate>, Error> {
+    let (mut good, mut wrong) = (Vec::new(), Vec::new());
+    for read in settings.pairs().map(read_certificate) {
+        match read {
+            Ok(certificate) => good.push(certificate),
+            Err(error) => wrong.push(error),
+        }
+    }
+    match wrong.pop() {
+        None => Ok(good),
+        Some(only) if wrong.is_empty() => Err(only),
+        Some(last) => {
+            wrong.push(last);
+            Err(Error::Several(wrong))
+        }
+    }
+}
+
+fn read_certificate(pair: &Settings) -> Result<Certificate, Error> {
+    // Both are read before either is judged by the other.
+    let (chain, key) = (certificates(&pair.certificate)?, private_key(&pair.private_key)?);
+    let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
+    let certified = certified.map_err(|error| unusable(pair, error))?;
+    let told = certified.end_entity_cert().ok().and_then(|leaf| names_and_end(leaf));
+    let bad = || unusable(pair, rustls::Error::InvalidCertificate(CertificateError::BadEncoding));
+    let (names, at) = told.ok_or_else(bad)?;
+    let expiry = Expiry { certificate: pair.certificate.clone(), at };
+    Ok(Certificate { key: Arc::new(certified), names, expiry })
+}
+
+/// For which hosts a certificate is, and the last second in which it holds.
+fn names_and_end(certificate: &[u8]) -> Option<(Vec<String>, i64)> {
+    let (_, leaf) = X509Certificate::from_der(certificate).ok()?;
+    let names = leaf.subject_alternative_name().ok()?;
+    let names = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        _ => None,
+    });
+    Some((names.collect(), leaf.validity().not_after.timestamp()))
+}
+
+/// Each error on a line of its own, as reports have them.
+fn lines(errors: &[Error]) -> String {
+    let line = |error: &Error| match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    errors.iter().map(line).collect::<Vec<_>>().join("\nerror: ")
+}
+
 fn unusable(settings: &Settings, error: rustls::Error) -> Error {
-    let Settings { certificate, private_key } = settings.clone();
+    let Settings { certificate, private_key, .. } = settings.clone();
     match error {
         rustls::Error::InconsistentKeys(_) => Error::Mismatch { certificate, private_key },
         source => Error::Refused { certificate, source },

@@ -1,6 +1,8 @@
 //! The gateway's edge towards clients, as operators of other proxies expect it.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "edges/certificates.rs"]
+mod certificates;
 #[path = "edges/forwarded.rs"]
 mod forwarded;
 #[path = "edges/proxy_protocol.rs"]

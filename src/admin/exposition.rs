@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::Reloads;
-use crate::metrics::{BUCKETS, Connections, Counter};
+use crate::metrics::{BUCKETS, Connections, Counter, Expiries};
 use crate::proxy::cookies::jar::Observed;
 use crate::proxy::counters::Named;
 use crate::proxy::upstream;
@@ -56,6 +56,11 @@ impl Exposition {
         Self { registry }
     }
 
+    /// With these certificates.
+    pub fn certificates(&mut self, expiries: Arc<Expiries>) {
+        self.registry.register_collector(Box::new(Certificates(expiries)));
+    }
+
     /// The text as it is scraped.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -63,6 +68,20 @@ impl Exposition {
             Ok(()) => text,
             Err(fmt::Error) => String::new(),
         }
+    }
+}
+
+#[derive(Debug)]
+struct Certificates(Arc<Expiries>);
+
+impl Collector for Certificates {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (name, help) = ("certificate_expires_timestamp_seconds", "When a certificate expires, by its file");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (certificate, at) in self.0.get() {
+            family.encode_family(&[("certificate", certificate.as_str())])?.encode_gauge(&at)?;
+        }
+        Ok(())
     }
 }
 

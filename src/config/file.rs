@@ -245,6 +245,7 @@ fn kept(root: &Section<'_>, store: &Result<store::Settings, Noted>, stale: &[Pla
 fn tls(section: &mut Section<'_>) -> Result<Option<tls::Settings>, Noted> {
     let certificate = section.optional("certificate", path);
     let private_key = section.optional("private_key", path);
+    let more = section.each("certificates", pair);
     if !section.is_written() {
         return Ok(None);
     }
@@ -254,7 +255,16 @@ fn tls(section: &mut Section<'_>) -> Result<Option<tls::Settings>, Noted> {
     let certificate =
         certificate.and_then(|taken| needed(section, taken, "a PEM file: the certificate, then its chain"));
     let private_key = private_key.and_then(|taken| needed(section, taken, "a PEM file: the certificate's private key"));
-    Ok(Some(tls::Settings { certificate: certificate?, private_key: private_key? }))
+    // Collected twice, so that the first bad one does not hide the next.
+    let more = more?.value.into_iter().collect::<Result<_, _>>();
+    Ok(Some(tls::Settings { certificate: certificate?, private_key: private_key?, more: more? }))
+}
+
+/// One more certificate.
+fn pair(section: &mut Section<'_>) -> Result<tls::Settings, Noted> {
+    let certificate = section.required("certificate", "a PEM file: the certificate, then its chain", path);
+    let private_key = section.required("private_key", "a PEM file: the certificate's private key", path);
+    Ok(tls::Settings::pair(certificate?.value, private_key?.value))
 }
 
 /// No `[admin]`, no admin address.

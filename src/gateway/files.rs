@@ -44,12 +44,27 @@ impl Files {
     }
 }
 
+impl Files {
+    /// What can be used, and should be looked at all the same.
+    pub fn doubts(&self) -> Vec<String> {
+        let now = jiff::Timestamp::now();
+        let expiries = self.tls.iter().flat_map(tls::Loaded::expiries);
+        let expired = expiries.filter(|expiry| expiry.at < now.as_second());
+        let told = |expiry: &tls::Expiry| {
+            let at =
+                jiff::Timestamp::from_second(expiry.at).map_or_else(|_| "long ago".to_owned(), |at| at.to_string());
+            format!("the certificate in {} has expired: {at}", expiry.certificate.display())
+        };
+        expired.map(told).collect()
+    }
+}
+
 fn upstream_tls(upstream: &upstream::Settings) -> anyhow::Result<Option<Arc<ClientConfig>>> {
     let Some(tls) = &upstream.tls else { return Ok(None) };
     let identity = tls
         .identity
         .clone()
-        .map(|upstream::Identity { certificate, private_key }| tls::Settings { certificate, private_key });
+        .map(|upstream::Identity { certificate, private_key }| tls::Settings::pair(certificate, private_key));
     // All of an upstream's servers speak the same.
     let alpn: Vec<_> = upstream.servers.first().map(|server| server.protocol().alpn()).into_iter().collect();
     let config = client_config(tls.ca.as_deref(), identity.as_ref(), &alpn);

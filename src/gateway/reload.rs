@@ -14,6 +14,7 @@ use super::plan::Plan;
 use crate::admin::{self, Admin, Desk, Exposition, Reloads};
 use crate::config::Config;
 use crate::listener::Limits;
+use crate::metrics::Expiries;
 use crate::proxy::Clock;
 use crate::sessions::{self, Sessions};
 use crate::store::Store;
@@ -47,6 +48,8 @@ pub(super) struct Shown {
     pub(super) ready: Arc<AtomicBool>,
     pub(super) reloads: Arc<Reloads>,
     pub(super) lost_lines: Arc<AtomicU64>,
+    /// Of the certificates, where there are any.
+    pub(super) expiries: Option<Arc<Expiries>>,
 }
 
 impl Running {
@@ -107,7 +110,7 @@ impl Running {
 impl Shown {
     /// What answers at the admin address by this plan.
     pub(super) fn admin(&self, plan: &Plan, settings: &admin::Settings) -> Admin {
-        let exposition = Exposition::new(
+        let mut exposition = Exposition::new(
             self.workers.clone(),
             Arc::clone(&self.api_counters),
             self.store.clone(),
@@ -115,6 +118,9 @@ impl Shown {
             (&plan.proxy, Arc::clone(&plan.upstreams)),
             (Arc::clone(&self.reloads), Arc::clone(&self.lost_lines)),
         );
+        if let Some(expiries) = &self.expiries {
+            exposition.certificates(Arc::clone(expiries));
+        }
         Admin {
             sessions: self.sessions.under(Arc::clone(&plan.ring), Arc::clone(&plan.sessions)),
             clock: self.clock.clone(),

@@ -63,7 +63,7 @@ pub enum Error {
 
 /// Makes `dev.crt` and `dev.key` in `dir` for localhost, or keeps what is there.
 pub fn development(dir: &Path) -> Result<Development, Error> {
-    let settings = Settings { certificate: dir.join("dev.crt"), private_key: dir.join("dev.key") };
+    let settings = Settings::pair(dir.join("dev.crt"), dir.join("dev.key"));
     let file = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::File { path, source }

@@ -1,23 +1,48 @@
 //! What TLS is served with at present, and how it is replaced while connections come and go.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 
-use super::{Error, Settings, server_config};
+use super::{Error, Expiry, Settings, read_certificates, serving};
+use crate::metrics::Expiries;
 
 /// All that a handshake needs, read from the files at one time.
 #[derive(Debug)]
 pub struct Loaded {
-    settings: Settings,
+    source: Source,
     config: ServerConfig,
+    expiries: Vec<Expiry>,
 }
+
+/// What it was read from.
+#[derive(Debug)]
+struct Source {
+    settings: Settings,
+    stamps: Vec<Stamp>,
+}
+
+/// What tells a file from the one that will be in its place: device, inode, size, time of change. A symbolic link is that
+/// to which it leads. None where there is no file.
+type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 impl Loaded {
     /// Reads certificates and keys; nothing is served with them yet.
     pub fn read(settings: &Settings) -> Result<Self, Error> {
-        Ok(Self { settings: settings.clone(), config: server_config(settings)? })
+        // Before they are read: what changes meanwhile is to be read again.
+        let stamps = stamps(settings);
+        let certificates = read_certificates(settings)?;
+        let expiries = certificates.iter().map(|one| one.expiry.clone()).collect();
+        let config = serving(certificates)?;
+        Ok(Self { source: Source { settings: settings.clone(), stamps }, config, expiries })
+    }
+
+    /// When each of its certificates expires, the default first.
+    pub fn expiries(&self) -> &[Expiry] {
+        &self.expiries
     }
 }
 
@@ -26,34 +51,91 @@ impl Loaded {
 pub struct Reloadable {
     config: Arc<ArcSwap<ServerConfig>>,
     /// What `config` was made from. The lock is for those who replace it; no handshake waits for them.
-    settings: Mutex<Settings>,
+    source: Mutex<Source>,
+    expiries: Arc<Expiries>,
 }
 
 impl Reloadable {
     /// Serves with this.
-    pub fn new(Loaded { settings, config }: Loaded) -> Self {
-        Self { config: Arc::new(ArcSwap::from_pointee(config)), settings: Mutex::new(settings) }
+    pub fn new(loaded: Loaded) -> Self {
+        let this = Self {
+            config: Arc::new(ArcSwap::from_pointee(loaded.config)),
+            source: Mutex::new(loaded.source),
+            expiries: Arc::default(),
+        };
+        this.expiries.set(loaded.expiries.iter().map(told).collect());
+        this
     }
 
     /// From now on, handshakes are made with this. Sessions begun before are resumed under it.
-    pub fn install(&self, Loaded { settings, mut config }: Loaded) {
-        let mut current = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn install(&self, loaded: Loaded) {
+        self.replace(&mut self.source(), loaded);
+    }
+
+    /// Reads the files again, where any has changed and all have been at rest since the last look. `looked` is what this
+    /// saw then; whether there is something new.
+    pub fn look(&self, looked: &mut Looked) -> Result<bool, Error> {
+        // Held to the end: what somebody else installs meanwhile is newer than what is read here.
+        let mut source = self.source();
+        let stamps = stamps(&source.settings);
+        let at_rest = looked.seen.as_ref() == Some(&stamps);
+        looked.seen = Some(stamps);
+        let (Some(stamps), true) = (&looked.seen, at_rest) else { return Ok(false) };
+        if *stamps == source.stamps {
+            return Ok(false);
+        }
+        // Tried once, whatever comes of it.
+        source.stamps.clone_from(stamps);
+        let loaded = Loaded::read(&source.settings)?;
+        self.replace(&mut source, loaded);
+        Ok(true)
+    }
+
+    fn replace(&self, source: &mut Source, Loaded { source: new, mut config, expiries }: Loaded) {
         let before = self.config.load();
         // The keys of the tickets, and the sessions of those who take none. What was begun with another certificate may be
         // resumed: rustls compares the name asked for, and its client has checked that certificate at that time.
         config.ticketer = Arc::clone(&before.ticketer);
         config.session_storage = Arc::clone(&before.session_storage);
         self.config.store(Arc::new(config));
-        *current = settings;
+        self.expiries.set(expiries.iter().map(told).collect());
+        *source = new;
     }
 
     /// What the current configuration was made from.
     pub fn settings(&self) -> Settings {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.source().settings.clone()
     }
 
     /// What handshakes take it from.
     pub fn config(&self) -> Arc<ArcSwap<ServerConfig>> {
         Arc::clone(&self.config)
     }
+
+    /// When its certificates expire, for the metrics.
+    pub fn expiries(&self) -> Arc<Expiries> {
+        Arc::clone(&self.expiries)
+    }
+
+    fn source(&self) -> MutexGuard<'_, Source> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the last look at the files has shown.
+#[derive(Debug, Default)]
+pub struct Looked {
+    seen: Option<Vec<Stamp>>,
+}
+
+fn told(expiry: &Expiry) -> (String, i64) {
+    (expiry.certificate.display().to_string(), expiry.at)
+}
+
+fn stamps(settings: &Settings) -> Vec<Stamp> {
+    let stamp = |path: &Path| {
+        let found = std::fs::metadata(path).ok()?;
+        Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
+    };
+    settings.pairs().flat_map(|pair| [stamp(&pair.certificate), stamp(&pair.private_key)]).collect()
 }

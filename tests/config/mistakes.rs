@@ -430,6 +430,14 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[upstream.app]", "servers = [\"h2c://a:b\"]", Malformed, "upstream.app.servers[0]"),
     ("[upstream.app]", "servers = [\"http://a\", \"h2c://b\"]", Conflict, "upstream.app.servers"),
     ("[upstream.app]", "servers = [\"h2://a\", \"unix:/a\"]", Conflict, "upstream.app.servers"),
+    // Certificates
+    ("[tls]", "certificates = \"c\"\ncertificate = \"a\"\nprivate_key = \"b\"", WrongType, "tls.certificates"),
+    (
+        "[tls]",
+        "certificates = [{ certificate = \"\", private_key = \"d\" }]\ncertificate = \"a\"\nprivate_key = \"b\"",
+        Malformed,
+        "tls.certificates[0].certificate",
+    ),
     // Names
     ("[listen]", "port = 80", UnknownKey, "listen.port"),
     ("[session]", "idle_timout = \"30m\"", UnknownKey, "session.idle_timout"),

@@ -76,6 +76,18 @@ impl Authority {
         config.with_single_cert(vec![CertificateDer::from(certificate)], key).expect("a pair")
     }
 
+    /// A certificate for these names and its key, as `FILE.crt` and `FILE.key` in `dir`.
+    pub fn issue(&self, dir: &Path, file: &str, names: &[&str]) {
+        self.issue_with(dir, file, names, |_| {});
+    }
+
+    /// The same, different in a way.
+    pub fn issue_with(&self, dir: &Path, file: &str, names: &[&str], change: impl Fn(&mut CertificateParams)) {
+        let (certificate, key) = self.sign(names, change);
+        fs::write(dir.join(format!("{file}.key")), key.serialize_pem()).expect("a writable directory");
+        fs::write(dir.join(format!("{file}.crt")), certificate.pem()).expect("a writable directory");
+    }
+
     /// A client's certificate and its key, as files in `dir`.
     pub fn client(&self, dir: &Path) -> (PathBuf, PathBuf) {
         let (certificate, key) = self.sign(&["gateway"], |_| {});

@@ -16,6 +16,7 @@ pub struct Setup {
     http: String,
     keys: Vec<u8>,
     listen: String,
+    tls: String,
     session: String,
     anonymous: String,
     persistent: String,
@@ -37,6 +38,7 @@ impl Setup {
             http: "127.0.0.1:0".to_owned(),
             keys: vec![1],
             listen: String::new(),
+            tls: String::new(),
             session: String::new(),
             anonymous: String::new(),
             persistent: String::new(),
@@ -73,6 +75,12 @@ impl Setup {
     /// Lines for `[listen]`.
     pub fn listen(mut self, lines: &str) -> Self {
         lines.clone_into(&mut self.listen);
+        self
+    }
+
+    /// Lines for `[tls]`.
+    pub fn tls(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.tls);
         self
     }
 
@@ -187,7 +195,19 @@ impl Setup {
         let servers = if self.servers.is_empty() { vec![backend.server().to_owned()] } else { self.servers.clone() };
         let servers: Vec<String> = servers.iter().map(|server| format!("{server:?}")).collect();
         let Self {
-            cookie, http, listen, session, anonymous, persistent, store, upstream, trust, upstreams, admin, ..
+            cookie,
+            http,
+            listen,
+            tls,
+            session,
+            anonymous,
+            persistent,
+            store,
+            upstream,
+            trust,
+            upstreams,
+            admin,
+            ..
         } = self;
         let workers = if listen.contains("workers") { "" } else { "workers = 2\n" };
         let redirect = if listen.contains("redirect") { "" } else { "redirect = false\n" };
@@ -195,7 +215,7 @@ impl Setup {
         let secure = if cookie.starts_with("__") { "" } else { "secure = false\n" };
         format!(
             "[listen]\nhttp = {http:?}\nhttps = \"127.0.0.1:0\"\n{redirect}{workers}{listen}\n\
-             [tls]\ncertificate = \"dev.crt\"\nprivate_key = \"dev.key\"\n\
+             [tls]\ncertificate = \"dev.crt\"\nprivate_key = \"dev.key\"\n{tls}\n\
              [session]\ncookie = {cookie:?}\n{secure}keys = [{keys}]\n{session}\n\
              [session.anonymous]\n{anonymous}\n[session.persistent]\n{persistent}\n\
              [store]\n{store}\n\
