@@ -7,7 +7,7 @@ mod messages;
 mod stored;
 
 pub use cookies::{cookie, jar, set_cookie, ticket};
-pub use messages::{answer, headers, request};
+pub use messages::{answer, headers, proxy_header, request};
 pub use stored::{config, record};
 
 #[cfg(test)]
@@ -15,12 +15,13 @@ type Target = (&'static str, fn(&[u8]));
 
 /// Every target by the name of its corpus.
 #[cfg(test)]
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
     ("answer", answer),
     ("config", config),
     ("cookie", cookie),
     ("headers", headers),
     ("jar", jar),
+    ("proxy_header", proxy_header),
     ("record", record),
     ("request", request),
     ("set_cookie", set_cookie),

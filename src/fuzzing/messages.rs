@@ -5,7 +5,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
 use super::lines;
-use crate::listener::reads_in_pieces_as_whole;
+use crate::listener::{proxy_protocol, reads_in_pieces_as_whole};
 use crate::proxy::headers::{Asked, Length, Names, Outgoing, Settings, take_change};
 use crate::proxy::upstream::{Trust, answer as answers};
 
@@ -78,6 +78,16 @@ pub fn answer(data: &[u8]) {
     let (whole, pieces) = (read(answer.len().max(1)), read(usize::from(*cut / 2) + 1));
     // Of what is broken, more may have been read in pieces.
     assert!(whole == pieces || whole.is_err(), "{whole:?} {pieces:?}");
+}
+
+/// A PROXY protocol header is one as a whole, and says one address.
+///
+/// # Panics
+/// Where what is taken for one is more than that.
+pub fn proxy_header(data: &[u8]) {
+    let Ok(Some(_)) = proxy_protocol::parse(data) else { return };
+    assert!(proxy_protocol::parse(&[data, b"\r\n"].concat()).is_err(), "what follows a header is none of it");
+    assert!(proxy_protocol::parse(&data[..data.len() - 1]).is_err(), "a part of a header is none");
 }
 
 /// A client's bytes are the same requests however they come.
