@@ -284,11 +284,16 @@ where
             Edge::Https(config) => {
                 // Boxed, as HTTP/2 is, lest every connection have room for it for as long as it lasts.
                 let shaken = Box::pin(self.shake_hands(stream, config.load_full(), address, terms, &entry)).await;
+                let Some(stream) = shaken else { return };
                 let client = Client::new(address, Scheme::Https);
-                match shaken {
-                    Some(stream) if stream.speaks_http2() => Box::pin(self.http2(stream, client, terms, &entry)).await,
-                    Some(stream) => self.http1(stream, client, terms, &entry).await,
-                    None => {}
+                let client = match stream.certificate() {
+                    Some(certificate) => client.with_certificate(certificate),
+                    None => client,
+                };
+                if stream.speaks_http2() {
+                    Box::pin(self.http2(stream, client, terms, &entry)).await;
+                } else {
+                    self.http1(stream, client, terms, &entry).await;
                 }
             }
         }

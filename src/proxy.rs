@@ -24,6 +24,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SET_COOKIE, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
@@ -54,6 +56,8 @@ pub struct Client {
     pub address: SocketAddr,
     /// Whether it came over TLS.
     pub scheme: Scheme,
+    /// The certificate that it has shown, where it was asked for one, as upstreams are told it (RFC 9440 section 2.1).
+    certificate: Option<HeaderValue>,
     /// The host that a trusted proxy was asked for, where its word is taken for that, too.
     host: Option<HeaderValue>,
     /// The address as upstreams are told it, with those of the proxies between; written once for all requests of a
@@ -65,7 +69,14 @@ impl Client {
     /// A client at `address`.
     pub fn new(address: SocketAddr, scheme: Scheme) -> Self {
         let forwarded_for = HeaderValue::try_from(address.ip().to_string()).expect("an address is a header value");
-        Self { address, scheme, host: None, forwarded_for }
+        Self { address, scheme, certificate: None, host: None, forwarded_for }
+    }
+
+    /// The same, with a certificate that it has shown, in DER.
+    #[must_use]
+    pub fn with_certificate(self, certificate: &[u8]) -> Self {
+        let certificate = HeaderValue::try_from(format!(":{}:", STANDARD.encode(certificate)));
+        Self { certificate: Some(certificate.expect("base64 is a header value")), ..self }
     }
 }
 

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
-use rustls::server::ServerSessionMemoryCache;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, ServerConfig};
+use rustls::{CertificateError, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem};
 use x509_parser::certificate::X509Certificate;
@@ -32,12 +33,23 @@ pub struct Settings {
     pub private_key: PathBuf,
     /// More of them, for clients that ask for one of their names. These have no more of their own.
     pub more: Vec<Self>,
+    /// Whose certificates clients are asked for, if they are.
+    pub client: Option<ClientSettings>,
+}
+
+/// What clients are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientSettings {
+    /// PEM file: the authorities whose certificates are good.
+    pub ca: PathBuf,
+    /// Whether a client without one stays out. One with a certificate that is no good always does.
+    pub required: bool,
 }
 
 impl Settings {
     /// One certificate and its key.
     pub fn pair(certificate: PathBuf, private_key: PathBuf) -> Self {
-        Self { certificate, private_key, more: Vec::new() }
+        Self { certificate, private_key, more: Vec::new(), client: None }
     }
 
     /// All of them, the default first.
@@ -119,6 +131,14 @@ pub enum Error {
     /// Of several certificates, several cannot be used.
     #[error("{}", lines(.0))]
     Several(Vec<Error>),
+    /// Clients cannot be verified by these authorities.
+    #[error("the authorities in {} cannot be used", ca.display())]
+    Authorities {
+        /// Their file.
+        ca: PathBuf,
+        /// What rustls said.
+        source: VerifierBuilderError,
+    },
     /// No `ca` is configured, and the system trusts nobody.
     #[error("the system has no certificates of authorities to check servers by; name one as `ca`")]
     NoAuthorities,
@@ -138,10 +158,37 @@ const CACHED_SESSIONS: usize = 4096;
 
 /// What all workers serve TLS with. Shared, so that a session begun on one worker is resumed on any other.
 pub fn server_config(settings: &Settings) -> Result<ServerConfig, Error> {
-    serving(read_certificates(settings)?)
+    serving(read_certificates(settings)?, Clients::read(settings.client.as_ref())?.as_ref())
 }
 
-fn serving(certificates: Vec<Certificate>) -> Result<ServerConfig, Error> {
+/// Whose certificates are good, as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Clients {
+    ca: PathBuf,
+    authorities: Vec<CertificateDer<'static>>,
+    required: bool,
+}
+
+impl Clients {
+    fn read(settings: Option<&ClientSettings>) -> Result<Option<Self>, Error> {
+        let Some(ClientSettings { ca, required }) = settings else { return Ok(None) };
+        Ok(Some(Self { ca: ca.clone(), authorities: certificates(ca)?, required: *required }))
+    }
+
+    fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+        let mut roots = RootCertStore::empty();
+        for authority in &self.authorities {
+            let added = roots.add(authority.clone());
+            added.map_err(|source| Error::Refused { certificate: self.ca.clone(), source })?;
+        }
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let verifier = if self.required { verifier } else { verifier.allow_unauthenticated() };
+        verifier.build().map_err(|source| Error::Authorities { ca: self.ca.clone(), source })
+    }
+}
+
+fn serving(certificates: Vec<Certificate>, clients: Option<&Clients>) -> Result<ServerConfig, Error> {
     let mut by_name: Option<ByName> = None;
     for Certificate { key, names, .. } in certificates {
         by_name.get_or_insert_with(|| ByName::new(Arc::clone(&key))).add(&names, &key);
@@ -149,11 +196,14 @@ fn serving(certificates: Vec<Certificate>) -> Result<ServerConfig, Error> {
     let by_name = by_name.expect("settings name one certificate at least");
 
     // The provider is named and not the process' default: no other crate's choice, nor the order of start, changes it.
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(Error::Server)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(by_name));
+        .map_err(Error::Server)?;
+    let config = match clients {
+        None => config.with_no_client_auth(),
+        Some(clients) => config.with_client_cert_verifier(clients.verifier()?),
+    };
+    let mut config = config.with_cert_resolver(Arc::new(by_name));
 
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Its keys live in this process and change every six hours, so a stolen memory image opens little of the past.

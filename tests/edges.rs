@@ -3,6 +3,8 @@
 
 #[path = "edges/certificates.rs"]
 mod certificates;
+#[path = "edges/clients.rs"]
+mod clients;
 #[path = "edges/forwarded.rs"]
 mod forwarded;
 #[path = "edges/proxy_protocol.rs"]

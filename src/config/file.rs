@@ -246,6 +246,7 @@ fn tls(section: &mut Section<'_>) -> Result<Option<tls::Settings>, Noted> {
     let certificate = section.optional("certificate", path);
     let private_key = section.optional("private_key", path);
     let more = section.each("certificates", pair);
+    let client = section.section("client", client);
     if !section.is_written() {
         return Ok(None);
     }
@@ -257,7 +258,17 @@ fn tls(section: &mut Section<'_>) -> Result<Option<tls::Settings>, Noted> {
     let private_key = private_key.and_then(|taken| needed(section, taken, "a PEM file: the certificate's private key"));
     // Collected twice, so that the first bad one does not hide the next.
     let more = more?.value.into_iter().collect::<Result<_, _>>();
-    Ok(Some(tls::Settings { certificate: certificate?, private_key: private_key?, more: more? }))
+    Ok(Some(tls::Settings { certificate: certificate?, private_key: private_key?, more: more?, client: client? }))
+}
+
+/// Whose certificates clients are asked for.
+fn client(section: &mut Section<'_>) -> Result<Option<tls::ClientSettings>, Noted> {
+    if !section.is_written() {
+        return Ok(None);
+    }
+    let ca = section.required("ca", "a PEM file: the authorities that sign clients' certificates", path);
+    let required = section.or("required", true, flag);
+    Ok(Some(tls::ClientSettings { ca: ca?.value, required: required?.value }))
 }
 
 /// One more certificate.

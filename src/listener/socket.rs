@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -104,6 +105,11 @@ pub(super) struct Tls {
 impl Tls {
     pub(super) fn new(stream: TlsStream<Socket>) -> Self {
         Self { stream: Box::new(stream), dry: false }
+    }
+
+    /// The certificate that the client has shown, if it has shown one.
+    pub(super) fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.stream.get_ref().1.peer_certificates().and_then(<[_]>::first)
     }
 
     /// Whether HTTP/2 was agreed upon.

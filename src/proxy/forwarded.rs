@@ -78,6 +78,8 @@ impl Settings {
         Rc::new(Client {
             address: told.addresses.last().copied().unwrap_or(peer.address),
             scheme: told.scheme.unwrap_or(peer.scheme),
+            // It is the proxy's own, where there is another client.
+            certificate: peer.certificate.clone().filter(|_| told.addresses.is_empty()),
             host: told.host.filter(|_| self.host).and_then(|host| HeaderValue::from_bytes(host).ok()),
             forwarded_for: HeaderValue::try_from(forwarded_for).expect("addresses are a header value"),
         })

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 
-use super::{Error, Expiry, Settings, read_certificates, serving};
+use super::{Clients, Error, Expiry, Settings, read_certificates, serving};
 use crate::metrics::Expiries;
 
 /// All that a handshake needs, read from the files at one time.
@@ -22,6 +22,7 @@ pub struct Loaded {
 #[derive(Debug)]
 struct Source {
     settings: Settings,
+    clients: Option<Clients>,
     stamps: Vec<Stamp>,
 }
 
@@ -36,8 +37,9 @@ impl Loaded {
         let stamps = stamps(settings);
         let certificates = read_certificates(settings)?;
         let expiries = certificates.iter().map(|one| one.expiry.clone()).collect();
-        let config = serving(certificates)?;
-        Ok(Self { source: Source { settings: settings.clone(), stamps }, config, expiries })
+        let clients = Clients::read(settings.client.as_ref())?;
+        let config = serving(certificates, clients.as_ref())?;
+        Ok(Self { source: Source { settings: settings.clone(), clients, stamps }, config, expiries })
     }
 
     /// When each of its certificates expires, the default first.
@@ -93,10 +95,13 @@ impl Reloadable {
 
     fn replace(&self, source: &mut Source, Loaded { source: new, mut config, expiries }: Loaded) {
         let before = self.config.load();
-        // The keys of the tickets, and the sessions of those who take none. What was begun with another certificate may be
-        // resumed: rustls compares the name asked for, and its client has checked that certificate at that time.
-        config.ticketer = Arc::clone(&before.ticketer);
-        config.session_storage = Arc::clone(&before.session_storage);
+        // A client whose session is resumed is not verified again.
+        if source.clients == new.clients {
+            // The keys of the tickets, and the sessions of those who take none. What was begun with another certificate may be
+            // resumed: rustls compares the name asked for, and its client has checked that certificate at that time.
+            config.ticketer = Arc::clone(&before.ticketer);
+            config.session_storage = Arc::clone(&before.session_storage);
+        }
         self.config.store(Arc::new(config));
         self.expiries.set(expiries.iter().map(told).collect());
         *source = new;
@@ -137,5 +142,6 @@ fn stamps(settings: &Settings) -> Vec<Stamp> {
         let found = std::fs::metadata(path).ok()?;
         Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
     };
-    settings.pairs().flat_map(|pair| [stamp(&pair.certificate), stamp(&pair.private_key)]).collect()
+    let pairs = settings.pairs().flat_map(|pair| [stamp(&pair.certificate), stamp(&pair.private_key)]);
+    pairs.chain(settings.client.iter().map(|client| stamp(&client.ca))).collect()
 }

@@ -431,6 +431,13 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[upstream.app]", "servers = [\"http://a\", \"h2c://b\"]", Conflict, "upstream.app.servers"),
     ("[upstream.app]", "servers = [\"h2://a\", \"unix:/a\"]", Conflict, "upstream.app.servers"),
     // Certificates
+    ("[tls]", "client = { ca = \"\" }\ncertificate = \"a\"\nprivate_key = \"b\"", Malformed, "tls.client.ca"),
+    (
+        "[tls]",
+        "client = { ca = \"c\", need = true }\ncertificate = \"a\"\nprivate_key = \"b\"",
+        UnknownKey,
+        "tls.client.need",
+    ),
     ("[tls]", "certificates = \"c\"\ncertificate = \"a\"\nprivate_key = \"b\"", WrongType, "tls.certificates"),
     (
         "[tls]",

@@ -68,6 +68,7 @@ pub(super) fn speaks_of_the_client(name: &str) -> bool {
     match name.first() {
         Some(b'x') => reads_as(name, b"x-forwarded-") || reads_as(name, b"x-real-ip"),
         Some(b'f') => reads_as(name, b"forwarded"),
+        Some(b'c') => reads_as(name, b"client-cert"),
         _ => false,
     }
 }
@@ -155,6 +156,8 @@ mod tests {
             ("Forwarded", Field::OfTheClient),
             ("X-Real_IP", Field::OfTheClient),
             ("X-Forwarded", Field::EndToEnd),
+            ("Client_Cert", Field::OfTheClient),
+            ("Client-Cert-Chain", Field::OfTheClient),
             ("X-Request_ID", Field::RequestId),
             ("X-Request-Ids", Field::EndToEnd),
             ("Transfer_Encoding", Field::OfTheConnection),

@@ -221,6 +221,9 @@ impl<'a> Outgoing<'a> {
         };
         push_line(bytes, "x-forwarded-proto", scheme);
         push_line(bytes, "x-forwarded-host", host);
+        if let Some(certificate) = &client.certificate {
+            push_line(bytes, "client-cert", certificate.as_bytes());
+        }
         push_line(bytes, "via", via(version).as_bytes());
     }
 

@@ -1,0 +1,142 @@
+//! Clients' own certificates: who is asked for one, who gets in, and what the backend is told.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls::client::{Resumption, Tls12Resumption};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, version};
+use session_gateway::tls::{Loaded, Settings};
+
+use super::support::{Authority, PATIENCE, Seen, Setup, Site, get, ok};
+
+fn asking(authority: &Authority, required: bool) -> Setup {
+    let ca = authority.path().display().to_string();
+    Site::build().tls(&format!("client = {{ ca = {ca:?}, required = {required} }}"))
+}
+
+/// A client with a certificate of this authority's, or with none.
+fn client(site: &Site, authority: Option<&Authority>, only: &'static rustls::SupportedProtocolVersion) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(site.dir().join("dev.crt")).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[only]).unwrap();
+    let config = config.with_root_certificates(roots);
+    let mut config = match authority {
+        None => config.with_no_client_auth(),
+        Some(authority) => {
+            let dir = tempfile::tempdir().unwrap();
+            authority.issue(dir.path(), "client", &["alice"]);
+            let certificate = CertificateDer::from_pem_file(dir.path().join("client.crt")).unwrap();
+            let key = PrivateKeyDer::from_pem_file(dir.path().join("client.key")).unwrap();
+            fs::copy(dir.path().join("client.crt"), site.dir().join("client.crt")).unwrap();
+            config.with_client_auth_cert(vec![certificate], key).unwrap()
+        }
+    };
+    config.resumption = Resumption::in_memory_sessions(32).tls12_resumption(Tls12Resumption::SessionIdOrTickets);
+    config
+}
+
+/// The header that tells of this certificate (RFC 9440 section 2.1).
+fn told(certificate: &Path) -> String {
+    format!(":{}:", STANDARD.encode(CertificateDer::from_pem_file(certificate).unwrap()))
+}
+
+const FORGED: &str = "client-cert: :AAAA:\r\nClient_Cert: :AAAA:\r\nclient-cert-chain: :AAAA:\r\n";
+
+/// One request that tells of certificates that the client has not shown: what the backend sees, and how hands were shaken;
+/// or nothing, where there was no handshake.
+fn visit(site: &Site, config: &Arc<ClientConfig>) -> Option<(Seen, HandshakeKind)> {
+    let socket = TcpStream::connect(site.https().address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream = StreamOwned::new(ClientConnection::new(Arc::clone(config), name).unwrap(), socket);
+    let request = format!("GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{FORGED}\r\n");
+    // Over TLS 1.3 a client learns that it was refused when it reads.
+    let written = stream.write_all(request.as_bytes());
+    let mut first = [0];
+    if written.is_err() {
+        return None;
+    }
+    let reading = std::thread::spawn(move || {
+        let read = stream.read(&mut first).is_ok_and(|read| read == 1);
+        let _ = stream.read_to_end(&mut Vec::new());
+        read.then(|| stream.conn.handshake_kind().unwrap())
+    });
+    let seen = loop {
+        if let Some(exchange) = site.backend.next_within(Duration::from_millis(20)) {
+            let seen = Seen { head: exchange.head.clone() };
+            exchange.reply(ok());
+            break Some(seen);
+        }
+        if reading.is_finished() {
+            break None;
+        }
+    };
+    let kind = reading.join().unwrap();
+    seen.zip(kind)
+}
+
+fn certificates(seen: &Seen) -> Vec<&str> {
+    let covered = |name: &str| name.to_ascii_lowercase().replace('_', "-").starts_with("client-cert");
+    seen.head.fields.0.iter().filter(|(name, _)| covered(name)).map(|(_, value)| value.as_str()).collect()
+}
+
+#[test]
+fn backend_is_told_the_certificate_that_was_shown_and_none_that_was_not() {
+    let authority = Authority::new();
+    let site = asking(&authority, false).start();
+    for only in [&version::TLS12, &version::TLS13] {
+        let known = Arc::new(client(&site, Some(&authority), only));
+        let expected = told(&site.dir().join("client.crt"));
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let (seen, how) = visit(&site, &known).expect("it may come in");
+            assert_eq!((certificates(&seen), how), (vec![expected.as_str()], kind), "{only:?}");
+        }
+        let (seen, _) = visit(&site, &Arc::new(client(&site, None, only))).expect("none is required");
+        assert_eq!(certificates(&seen), [""; 0]);
+        let stranger = Arc::new(client(&site, Some(&Authority::new()), only));
+        assert!(visit(&site, &stranger).is_none(), "of an authority that is not trusted");
+    }
+    // In clear text nobody shows any.
+    let (seen, _) = site.visit(&site.plain(), get("/").with("Client-Cert", ":AAAA:"), ok());
+    assert_eq!(certificates(&seen), [""; 0]);
+}
+
+#[test]
+fn client_without_a_certificate_stays_out_where_one_is_required() {
+    let authority = Authority::new();
+    let site = asking(&authority, true).start();
+    for only in [&version::TLS12, &version::TLS13] {
+        assert!(visit(&site, &Arc::new(client(&site, None, only))).is_none());
+        assert!(visit(&site, &Arc::new(client(&site, Some(&authority), only))).is_some());
+    }
+}
+
+#[test]
+fn session_is_not_resumed_under_other_authorities() {
+    let (one, other) = (Authority::new(), Authority::new());
+    let site = asking(&one, true).start();
+    for only in [&version::TLS12, &version::TLS13] {
+        let asks = |authority: &Authority| {
+            let mut settings: Settings = site.tls().settings();
+            settings.client.as_mut().unwrap().ca = authority.path();
+            site.tls().install(Loaded::read(&settings).unwrap());
+        };
+        asks(&one);
+        let known = Arc::new(client(&site, Some(&one), only));
+        assert!(visit(&site, &known).is_some());
+        asks(&one);
+        let (_, how) = visit(&site, &known).expect("the same authority");
+        assert_eq!(how, HandshakeKind::Resumed);
+        asks(&other);
+        assert!(visit(&site, &known).is_none(), "{only:?}: its authority is not trusted any more");
+    }
+}
