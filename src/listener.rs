@@ -220,8 +220,15 @@ where
 
     /// Accepts whoever waits already.
     async fn accept_last(self: &Rc<Self>, listener: &TcpListener, connections: &Rc<Connections>) {
+        let until = Instant::now() + LAST_REQUEST;
         // Ready or not, it is asked once.
-        while let Ok(Ok(accepted)) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
+        while let Ok(accepted) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
+            let accepted = match accepted {
+                Ok(accepted) if Instant::now() < until => accepted,
+                Err(error) if is_the_clients(&error) && Instant::now() < until => continue,
+                // A flood has no last one.
+                Ok(_) | Err(_) => return,
+            };
             self.counters.accepted.increment();
             let terms = self.terms(connections);
             let Some(slot) = terms.limits.slots.take() else { return };

@@ -309,8 +309,8 @@ impl Proxy {
         upstream.cookies().apply(answer.headers(), &self.counters.shadowed);
         if let Some(visit) = visit {
             if !(taken.is_empty() && self.sessions.is_settled(&visit, now)) {
-                // Boxed: it is large, and most requests do without it.
                 self.limits.admit(&visit, &taken, client, now)?;
+                // Boxed: it is large, and most requests do without it.
                 let cookie = Box::pin(self.commit(upstream, visit, taken, head, &mut answer, now)).await?;
                 if let Some(jar) = &jar {
                     jar.tell_browser(&cookie, answer.headers());
