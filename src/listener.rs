@@ -61,7 +61,7 @@ use corked::corked;
 use frames::Frames;
 use limits::Slot;
 use protocol::Protocols;
-use pulse::{Io, Order, Request as InFlight, Tracked};
+use pulse::{InStream, Io, Order, Request as InFlight, Tracked};
 use socket::{Socket, Stream, Tls};
 use strict::Strict;
 
@@ -439,14 +439,14 @@ where
         mut request: Request<Incoming>,
         client: Rc<Client>,
         (terms, entry): (&Terms, &Entry),
-    ) -> impl Future<Output = Result<Response<Tracked<B>>, Infallible>> + use<H, F, B> {
+    ) -> impl Future<Output = Result<Response<InStream<B>>, Infallible>> + use<H, F, B> {
         let in_flight = InFlight::begin(&entry.pulse);
         if entry.is_last_of(terms.limits.max_requests) {
             entry.pulse.finish();
         }
         let opening = (request.method() == Method::CONNECT)
             .then(|| (hyper::upgrade::on(&mut request), InFlight::begin(&entry.pulse)));
-        let handler = self.handler.clone();
+        let (handler, pulse) = (self.handler.clone(), Rc::clone(&entry.pulse));
         async move {
             let mut response = handler(request, client).await;
             if let Some((stream, in_flight)) = opening
@@ -454,7 +454,7 @@ where
             {
                 tokio::task::spawn_local(carry(tunnel, stream, in_flight));
             }
-            Ok(response.map(|body| Tracked::new(body, in_flight)))
+            Ok(response.map(|body| InStream::new(Tracked::new(body, in_flight), &pulse)))
         }
     }
 }

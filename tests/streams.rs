@@ -214,3 +214,21 @@ fn a_store_that_fails_ends_nothing() {
     });
     assert_closed(&mut client, &mut server);
 }
+
+#[test]
+fn an_answer_that_nobody_takes_is_given_up_beside_others_that_are_taken() {
+    let site = Site::build().listen("write_timeout = \"2s\"\n").mirror("").start();
+    let client = site.http2();
+    let untaken = client.send("GET", "/untaken", &[]);
+    let mut exchange = site.backend.next();
+    exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+    assert!(exchange.pour(100_000_000) < 100_000_000, "nobody takes all of it");
+    let started = Instant::now();
+    exchange.set_patience(Duration::from_millis(50));
+    while !exchange.is_given_up() {
+        assert!(started.elapsed() < 2 * PATIENCE, "its backend is not let go");
+        assert_eq!(client.send("GET", "/mirror", &[]).answer().status, 200);
+    }
+    assert!(untaken.outcome().is_err(), "half of it is not taken for the whole");
+    assert_eq!(client.send("GET", "/mirror", &[]).answer().status, 200, "the connection goes on");
+}

@@ -100,6 +100,9 @@ impl Connections {
         let beat = pulse.seen.replace(pulse.generation()) != pulse.generation();
         let began = pulse.seen_head.replace(pulse.head()) != pulse.head();
         let moved = if doing == Doing::Head { began } else { beat };
+        // Where nothing else goes on, the whole connection is ended, below.
+        let given_up = pulse.give_up_untaken(self.patience.get().stalled, beat || doing == Doing::Work);
+        self.counters.timeouts.add(given_up as u64);
         if pulse.seen_doing.replace(doing) != doing || moved || doing == Doing::Work {
             pulse.quiet.set(0);
             pulse.overdue.set(false);

@@ -11,9 +11,12 @@ use std::task::{Context, Poll, Waker};
 
 mod bytes;
 mod in_flight;
+mod streams;
 
 pub(super) use bytes::Io;
 pub(super) use in_flight::{Request, Tracked};
+pub(super) use streams::InStream;
+use streams::Streams;
 
 /// What a connection is told by its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +58,8 @@ pub(super) struct Pulse {
     active: Cell<u32>,
     /// Those of them that hold more than the client takes.
     stalled: Cell<u32>,
+    /// The answers of an HTTP/2 connection.
+    streams: Streams,
     /// Whether the socket took no more when it was last written to.
     blocked: Cell<bool>,
     /// Whether it is being closed, which has a deadline of its own.
@@ -103,6 +108,7 @@ impl Pulse {
             generation: Cell::new(1),
             active: Cell::new(0),
             stalled: Cell::new(0),
+            streams: Streams::default(),
             blocked: Cell::new(false),
             lingering: Cell::new(false),
             fresh: Cell::new(true),
@@ -176,6 +182,12 @@ impl Pulse {
     /// Whether the system gave the client up.
     pub(super) fn has_timed_out(&self) -> bool {
         self.timed_out.get()
+    }
+
+    /// Takes note that one more sweep has come. Gives up the answers of which the client took nothing in so many of them, if it
+    /// goes on with others; how many that were.
+    pub(super) fn give_up_untaken(&self, sweeps: u32, goes_on: bool) -> usize {
+        self.streams.look(sweeps, goes_on)
     }
 
     /// Takes from the client's allowance; whether it sufficed.

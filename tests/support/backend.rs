@@ -214,6 +214,11 @@ impl Exchange {
         self.connection.wire.closes().unwrap_or(false)
     }
 
+    /// How long it waits for the gateway from here on.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.connection.wire.set_patience(Some(patience));
+    }
+
     /// Whether the gateway says nothing and keeps this connection open for so long.
     pub fn is_held_for(&mut self, span: Duration) -> bool {
         self.connection.wire.set_patience(Some(span));

@@ -62,6 +62,11 @@ impl<B> Tracked<B> {
     pub(in crate::listener) fn new(body: B, request: Request) -> Self {
         Self { body, request }
     }
+
+    /// Whether it waits for the client.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.request.stalled
+    }
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
