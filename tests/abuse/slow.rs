@@ -1,56 +1,54 @@
 //! Clients that take their time. Each says when it was ended.
 
-use std::io;
 use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 use super::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, SETTINGS, block, frame, hello, next};
 use super::support::browser::Door;
 use super::support::wire::Wire;
 
-/// What a client does at these addresses, for clear text and for TLS; how long it was let.
-pub(crate) type Attack = fn(&Door, &Door, Instant) -> Duration;
+/// What a client does at these addresses, for clear text and for TLS; how long it was let, once it was connected.
+pub(crate) type Attack = fn(&Door, &Door) -> Duration;
 
 pub(crate) const ATTACKS: &[(&str, Attack)] = &[
-    ("says nothing", |http, _, start| dribble(http.open(), b"", b"", start)),
-    ("says nothing before TLS", |_, https, start| dribble(bare(https).open(), b"", b"", start)),
-    ("says hello slowly", |_, https, start| {
-        dribble(bare(https).open(), b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", &[0; 64], start)
+    ("says nothing", |http, _| dribble(http.open(), b"", b"")),
+    ("says nothing before TLS", |_, https| dribble(bare(https).open(), b"", b"")),
+    ("says hello slowly", |_, https| {
+        dribble(bare(https).open(), b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", &[0; 64])
     }),
-    ("says nothing behind TLS", |_, https, start| dribble(https.open(), b"", b"", start)),
-    ("says nothing in HTTP/2", |_, https, start| dribble(https.asking_for("h2").open(), &hello(), b"", start)),
-    ("a slow head", |http, _, start| dribble(http.open(), b"GET / HTTP/1.1\r\nX: ", &[b'a'; 64], start)),
-    ("slow lines of a head", |http, _, start| {
-        dribble(http.open(), b"GET / HTTP/1.1\r\n", &b"X:\r\n".repeat(16), start)
-    }),
-    ("half a head", |_, https, start| dribble(https.open(), b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"", start)),
-    ("a slow body", |http, _, start| dribble(http.open(), POST, &[b'a'; 64], start)),
-    ("half a body", |_, https, start| dribble(https.open(), POST, b"", start)),
-    ("slow chunks", |http, _, start| dribble(http.open(), CHUNKED, &b"1\r\na\r\n".repeat(16), start)),
-    ("a slow body in HTTP/2", |_, https, start| {
+    ("says nothing behind TLS", |_, https| dribble(https.open(), b"", b"")),
+    ("says nothing in HTTP/2", |_, https| dribble(https.asking_for("h2").open(), &hello(), b"")),
+    ("a slow head", |http, _| dribble(http.open(), b"GET / HTTP/1.1\r\nX: ", &[b'a'; 64])),
+    ("slow lines of a head", |http, _| dribble(http.open(), b"GET / HTTP/1.1\r\n", &b"X:\r\n".repeat(16))),
+    ("half a head", |_, https| dribble(https.open(), b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"")),
+    ("a slow body", |http, _| dribble(http.open(), POST, &[b'a'; 64])),
+    ("half a body", |_, https| dribble(https.open(), POST, b"")),
+    ("slow chunks", |http, _| dribble(http.open(), CHUNKED, &b"1\r\na\r\n".repeat(16))),
+    ("a slow body in HTTP/2", |_, https| {
         let head = frame(HEADERS, END_HEADERS, 1, &request("POST", "/"));
         let wire = https.asking_for("h2").open();
-        dribble_body(wire, &[hello(), head].concat(), start)
+        dribble_body(wire, &[hello(), head].concat())
     }),
-    ("a header block that does not end", |_, https, start| {
+    ("a header block that does not end", |_, https| {
         let head = frame(HEADERS, END_STREAM, 1, &request("GET", "/"));
-        dribble(https.asking_for("h2").open(), &[hello(), head].concat(), b"", start)
+        dribble(https.asking_for("h2").open(), &[hello(), head].concat(), b"")
     }),
-    ("a header block that does not end beside a request", |_, https, start| {
+    ("a header block that does not end beside a request", |_, https| {
         let served = frame(HEADERS, END_HEADERS, 1, &request("POST", "/"));
         let head = frame(HEADERS, END_STREAM, 3, &request("GET", "/"));
-        dribble(https.asking_for("h2").open(), &[hello(), served, head].concat(), b"", start)
+        dribble(https.asking_for("h2").open(), &[hello(), served, head].concat(), b"")
     }),
-    ("a slow header block", |_, https, start| {
+    ("a slow header block", |_, https| {
         let head = frame(HEADERS, END_STREAM, 1, &request("GET", "/"));
         let more = frame(9, 0, 1, &block(&[(b"x", b"y")]));
-        dribble(https.asking_for("h2").open(), &[hello(), head].concat(), &more.repeat(8), start)
+        dribble(https.asking_for("h2").open(), &[hello(), head].concat(), &more.repeat(8))
     }),
-    ("reads nothing", |http, _, start| idle_reader(http, start)),
-    ("opens no window", |_, https, start| {
+    ("reads nothing", |http, _| idle_reader(http)),
+    ("opens no window", |_, https| {
         let settings = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
         let asked = frame(HEADERS, END_HEADERS | END_STREAM, 1, &request("GET", "/big"));
         let wire = https.asking_for("h2").open();
-        dribble(wire, &[hello(), settings, asked].concat(), b"", start)
+        dribble(wire, &[hello(), settings, asked].concat(), b"")
     }),
 ];
 
@@ -68,7 +66,8 @@ pub(crate) fn request(method: &str, path: &str) -> Vec<u8> {
 }
 
 /// Sends this, then the rest bit by bit, twice a second, until the connection ends.
-fn dribble(mut wire: Wire, first: &[u8], rest: &[u8], start: Instant) -> Duration {
+fn dribble(mut wire: Wire, first: &[u8], rest: &[u8]) -> Duration {
+    let start = Instant::now();
     wire.send(first);
     wire.set_patience(Some(Duration::from_millis(500)));
     let mut rest = rest.chunks(rest.len().div_ceil(32).max(1));
@@ -86,7 +85,8 @@ fn dribble(mut wire: Wire, first: &[u8], rest: &[u8], start: Instant) -> Duratio
 }
 
 /// Sends a body in HTTP/2 byte by byte, until its stream ends: the connection is good for others.
-fn dribble_body(mut wire: Wire, first: &[u8], start: Instant) -> Duration {
+fn dribble_body(mut wire: Wire, first: &[u8]) -> Duration {
+    let start = Instant::now();
     wire.send(first);
     wire.set_patience(Some(Duration::from_millis(500)));
     while start.elapsed() < Duration::from_secs(20) {
@@ -105,13 +105,28 @@ fn dribble_body(mut wire: Wire, first: &[u8], start: Instant) -> Duration {
     Duration::MAX
 }
 
-/// Asks for much and takes nothing of it. Whether it has been ended shows only in that what it then takes ends early, so
-/// it looks when it should have been.
-fn idle_reader(door: &Door, start: Instant) -> Duration {
+/// Asks for much and takes nothing of it. So it cannot see that it has been ended: the system is asked.
+fn idle_reader(door: &Door) -> Duration {
     let mut wire = door.open();
+    let start = Instant::now();
     wire.send(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    std::thread::sleep(Duration::from_millis(9_800).saturating_sub(start.elapsed()));
-    let ended = start.elapsed();
-    let taken = wire.rest().map_or(usize::MAX, |bytes| bytes.len());
-    if taken < 32 << 20 { ended } else { Duration::MAX }
+    let (near, far) = (wire.local_port(), door.address.port());
+    while start.elapsed() < Duration::from_secs(20) {
+        thread::sleep(Duration::from_millis(200));
+        if !is_established(far, near) {
+            return start.elapsed();
+        }
+    }
+    Duration::MAX
+}
+
+/// Whether the system still has a connection of the one local port's socket with the other's (proc(5), `/proc/net/tcp`).
+fn is_established(port: u16, peer: u16) -> bool {
+    let table = fs::read_to_string("/proc/net/tcp").expect("a table of connections");
+    let (port, peer) = (format!(":{port:04X}"), format!(":{peer:04X}"));
+    table.lines().any(|line| {
+        let mut columns = line.split_ascii_whitespace().skip(1);
+        let mut is = |end: &str| columns.next().is_some_and(|column| column.ends_with(end));
+        is(&port) && is(&peer) && is("01")
+    })
 }

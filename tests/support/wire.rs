@@ -134,6 +134,11 @@ impl Wire {
         self.socket.set_write_timeout(limit).expect("a socket");
     }
 
+    /// The port of our end.
+    pub fn local_port(&self) -> u16 {
+        self.socket.local_addr().expect("a connected socket").port()
+    }
+
     /// Says that nothing more will be sent.
     pub fn finish(&self) {
         self.socket.shutdown(Shutdown::Write).expect("a connected socket");
