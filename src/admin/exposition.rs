@@ -1,12 +1,15 @@
 //! Every counter, summed over workers, as `OpenMetrics` text.
 
+mod family;
+mod store;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
@@ -16,8 +19,9 @@ use crate::proxy::cookies::jar::Observed;
 use crate::proxy::counters::Named;
 use crate::proxy::upstream;
 use crate::session::KeyRing;
-use crate::store::{Store, file};
+use crate::store::Store;
 use crate::{proxy, sessions};
+use family::{counter, gauge, sample, single};
 
 /// One worker's counters.
 #[derive(Clone, Debug)]
@@ -328,32 +332,7 @@ impl Sum {
         sample(&mut family, &[("outcome", "rejected")], self.sum(|worker| &worker.proxy.rejected))?;
         sample(&mut family, &[("outcome", "anonymous")], self.sum(|worker| &worker.proxy.served_anonymous))?;
         sample(&mut family, &[("outcome", "stale")], self.sum(|worker| &worker.proxy.served_stale))?;
-        match &self.store {
-            Store::Memory(memory) => {
-                let stats = memory.stats();
-                gauge(encoder, "sessions_live", "Sessions stored", stats.live as u64)?;
-                let help = "Entries stored: sessions, and tickets remembered as dead";
-                gauge(encoder, "store_entries", help, stats.entries as u64)?;
-                gauge(encoder, "store_bytes", "Bytes that sessions take, estimated", stats.bytes)?;
-                if let Some(stats) = memory.file_stats() {
-                    file(encoder, stats)?;
-                }
-            }
-            Store::Redis(redis) => {
-                let stats = redis.stats();
-                single(encoder, "store_connects", "Connections made to Redis", stats.connects)?;
-                single(encoder, "store_failures", "Questions to Redis that were not answered", stats.failures)?;
-                let help = "Records found in Redis that could not be read";
-                single(encoder, "store_unreadable", help, stats.unreadable)?;
-                if let Some(near) = stats.near_cache {
-                    single(encoder, "near_cache_hits", "Sessions found in the near cache", near.hits)?;
-                    single(encoder, "near_cache_misses", "Sessions asked for in Redis", near.misses)?;
-                    gauge(encoder, "near_cache_sessions", "Sessions in the near cache", near.sessions)?;
-                    let help = "Bytes that sessions in the near cache take, estimated";
-                    gauge(encoder, "near_cache_bytes", help, near.bytes)?;
-                }
-            }
-        }
+        store::write(encoder, &self.store)?;
         single(
             encoder,
             "access_lines_lost",
@@ -376,36 +355,4 @@ impl Sum {
     fn sum(&self, field: impl Fn(&Worker) -> &Counter) -> u64 {
         self.workers.iter().map(|worker| field(worker).get()).sum()
     }
-}
-
-fn file(encoder: &mut DescriptorEncoder<'_>, stats: file::Stats) -> fmt::Result {
-    let help = "Entries that the session file does not have yet";
-    gauge(encoder, "store_file_waiting", help, stats.waiting as u64)?;
-    let help = "When the session file last had everything";
-    gauge(encoder, "store_file_synced_timestamp_seconds", help, stats.synced_at.0)?;
-    single(encoder, "store_file_records", "Entries written to the session file", stats.records)?;
-    single(encoder, "store_file_failures", "Times that the session file could not be written", stats.failures)?;
-    gauge(encoder, "store_file_bytes", "Bytes of entries in the session file", stats.bytes)?;
-    let help = "Entries of the session file that could not be read at start";
-    gauge(encoder, "store_file_unreadable", help, stats.unreadable)
-}
-
-fn counter<'a>(
-    encoder: &'a mut DescriptorEncoder<'_>,
-    name: &'a str,
-    help: &str,
-) -> Result<MetricEncoder<'a>, fmt::Error> {
-    encoder.encode_descriptor(name, help, None, MetricType::Counter)
-}
-
-fn sample(family: &mut MetricEncoder<'_>, labels: &[(&str, &str)], value: u64) -> fmt::Result {
-    family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
-}
-
-fn single(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
-    counter(encoder, name, help)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
-}
-
-fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
-    encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
 }
