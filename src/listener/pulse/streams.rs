@@ -52,7 +52,9 @@ impl Streams {
     pub(super) fn look(&self, most: u32, goes_on: bool) -> usize {
         let is_overdue = |stream: &&Rc<dyn Untaken>| stream.is_overdue(most) && goes_on;
         let overdue: Vec<_> = self.0.borrow().iter().filter(is_overdue).cloned().collect();
-        overdue.iter().for_each(|stream| stream.give_up());
+        for stream in &overdue {
+            stream.give_up();
+        }
         overdue.len()
     }
 }
