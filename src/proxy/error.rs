@@ -164,7 +164,10 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Unframed(_) | Self::Protocol | Self::User { .. } => Fault::Client,
+            Self::Unframed(_)
+            | Self::Protocol
+            | Self::User { .. }
+            | Self::Upstream { source: upstream::Error::NoWebSocket, .. } => Fault::Client,
             _ if self.status().is_client_error() => Fault::Client,
             _ => Fault::Server,
         }

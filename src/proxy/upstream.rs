@@ -299,6 +299,9 @@ impl Upstream {
         head: Vec<u8>,
         body: RequestBody,
     ) -> Result<Answer, Error> {
+        if asked == Asked::ForWebSocket && self.protocol() == Protocol::Http2 {
+            return Err(Error::NoWebSocket);
+        }
         let mut fresh = Fresh::No;
         let mut lease = self.lease(fresh).await?;
         *lease.sending() = Sending::new(head, body);
@@ -321,8 +324,8 @@ impl Upstream {
             } else if fresh == Fresh::No && (unprocessed || again && sending.is_bodiless() && is_idempotent(method)) {
                 fresh = Fresh::Yes;
             } else {
-                // What a client breaks off says nothing of the server.
-                if !matches!(error, Error::RequestBody(_)) {
+                // What a client breaks off, or words badly, says nothing of the server.
+                if !matches!(error, Error::RequestBody(_) | Error::NotInHttp2) {
                     self.counters.failures.increment();
                 }
                 return Err(error);

@@ -626,4 +626,7 @@ fn a_websocket_is_not_asked_for_over_it() {
     let asked = get("/").with("Connection", "Upgrade").with("Upgrade", "websocket");
     assert_eq!(site.browser().send(asked).answer().status(), 501);
     backend.saw_nothing();
+    let of = [("upstream", "app")];
+    assert_eq!(site.metric("session_gateway_upstream_connects_total", &of), 0, "it was not even connected to");
+    assert_eq!(site.metric("session_gateway_upstream_failures_total", &of), 0, "and nothing of it has failed");
 }

@@ -64,9 +64,6 @@ impl Exchange {
         scheme: Scheme,
         names: &Names,
     ) -> Result<(), Failed> {
-        if asked == Asked::ForWebSocket {
-            return Err(Failed::for_good(Error::NoWebSocket));
-        }
         let goes_on = self.sending.has_more();
         let request =
             head::request(self.sending.begin(), asked, scheme, names).ok_or(Failed::for_good(Error::NotInHttp2))?;
