@@ -3,6 +3,7 @@
 pub mod access;
 pub mod admission;
 pub mod body;
+mod client;
 pub mod clock;
 mod commits;
 pub mod cookies;
@@ -14,29 +15,25 @@ mod host;
 mod outage;
 mod refusal;
 pub mod request_id;
+mod response;
 pub mod route;
 pub mod stream;
 pub mod upstream;
 
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SET_COOKIE, UPGRADE};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
+use http::{Method, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
 
-use crate::session::{Change, UnixTime};
-use crate::sessions::{Answer as MayCarry, Cookie, Error as SessionError, Sessions, Visit};
-use crate::store;
+use crate::sessions::{Sessions, Visit};
 use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
 use admission::{Limits, Request as Asking};
 use body::{RequestBody, ResponseBody};
+pub use client::{Client, Scheme};
 pub use clock::Clock;
 use commits::Commits;
 use cookies::{OurCookie, SameSite, jar};
@@ -44,50 +41,10 @@ pub use counters::Counters;
 use error::Error;
 use headers::{Names, Outgoing, Streaming};
 use request_id::{RequestId, RequestIds};
+use response::{respond, stays_open, switch};
 use route::OnStoreFailure;
-use stream::{Connect, SessionEnd, Streams, Tunnel};
+use stream::{Connect, SessionEnd, Streams};
 use upstream::{Trust, Upstream};
-
-/// What is known of the client's connection when a request arrives on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Client {
-    /// The address the connection came from; behind a trusted proxy, the one that it tells, with port 0 where it tells
-    /// none.
-    pub address: SocketAddr,
-    /// Whether it came over TLS.
-    pub scheme: Scheme,
-    /// The certificate that it has shown, where it was asked for one, as upstreams are told it (RFC 9440 section 2.1).
-    certificate: Option<HeaderValue>,
-    /// The host that a trusted proxy was asked for, where its word is taken for that, too.
-    host: Option<HeaderValue>,
-    /// The address as upstreams are told it, with those of the proxies between; written once for all requests of a
-    /// connection from which nothing else is told.
-    forwarded_for: HeaderValue,
-}
-
-impl Client {
-    /// A client at `address`.
-    pub fn new(address: SocketAddr, scheme: Scheme) -> Self {
-        let forwarded_for = HeaderValue::try_from(address.ip().to_string()).expect("an address is a header value");
-        Self { address, scheme, certificate: None, host: None, forwarded_for }
-    }
-
-    /// The same, with a certificate that it has shown, in DER.
-    #[must_use]
-    pub fn with_certificate(self, certificate: &[u8]) -> Self {
-        let certificate = HeaderValue::try_from(format!(":{}:", STANDARD.encode(certificate)));
-        Self { certificate: Some(certificate.expect("base64 is a header value")), ..self }
-    }
-}
-
-/// The client's scheme, as `X-Forwarded-Proto` and `Secure` cookies see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Clear text.
-    Http,
-    /// TLS.
-    Https,
-}
 
 /// Limits and timeouts of the path itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -353,78 +310,6 @@ impl Proxy {
         Ok(Way { route, upstream: &self.upstreams[route.upstream] })
     }
 
-    /// Takes what the answer asks of the session out of it.
-    fn take_change(
-        &self,
-        upstream: &Upstream,
-        visit: Option<&Visit>,
-        answer: &mut upstream::Answer,
-    ) -> Result<Change, Error> {
-        let trust = if visit.is_some() { upstream.trust() } else { Trust::None };
-        let status = answer.status();
-        let taken = headers::take_change(answer.session(), &self.names, trust, status).map_err(|source| {
-            self.counters.malformed.increment();
-            Error::Change { upstream: upstream.name().to_owned(), source }
-        })?;
-        self.counters.untrusted.add(taken.untrusted as u64);
-        self.counters.on_failure.add(taken.on_failure as u64);
-        Ok(taken.change)
-    }
-
-    /// Stores what the answer asks, and puts our cookie into it. It is stored before the head leaves: the cookie is in the
-    /// head, and a redirect must not overtake its own session.
-    async fn commit(
-        &self,
-        upstream: &Upstream,
-        visit: Visit,
-        change: Change,
-        head: &request::Parts,
-        answer: &mut upstream::Answer,
-        now: UnixTime,
-    ) -> Result<Cookie, Error> {
-        let (status, otherwise) = (answer.status(), headers::unasked(head, self.same_site));
-        let may_carry = headers::answer(answer.headers(), status, otherwise);
-        let committed = self.store(visit, change, may_carry, now).await;
-        let cookie = committed.map_err(|source| Error::session(upstream, source))?;
-        self.tell_browser(&cookie, answer.headers());
-        Ok(cookie)
-    }
-
-    /// Stores what was asked, whether or not the client is still there: its backend has answered, and takes a logout for done.
-    async fn store(
-        &self,
-        visit: Visit,
-        change: Change,
-        may_carry: MayCarry,
-        now: UnixTime,
-    ) -> Result<Cookie, SessionError> {
-        if change.is_empty() {
-            return self.sessions.commit(&visit, &change, may_carry, now).await;
-        }
-        let sessions = self.sessions.clone();
-        let storing = async move { sessions.commit(&visit, &change, may_carry, now).await };
-        let under_way = self.commits.begin();
-        let storing = async move {
-            let _under_way = under_way;
-            storing.await
-        };
-        match tokio::task::spawn_local(storing).await {
-            Ok(committed) => committed,
-            Err(ended) => match ended.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The worker has come to its end in the middle of it.
-                Err(_) => Err(store::Error::Unavailable(store::Outage::Lost).into()),
-            },
-        }
-    }
-
-    fn tell_browser(&self, cookie: &Cookie, headers: &mut HeaderMap) {
-        if let Some(set_cookie) = self.cookie.set_cookie(cookie) {
-            headers.append(SET_COOKIE, set_cookie);
-            headers::keep_from_caches(headers);
-        }
-    }
-
     /// Whether a request comes over TLS, be it to a trusted proxy.
     pub fn is_over_tls<B>(&self, request: &Request<B>, client: &Rc<Client>) -> bool {
         self.forwarded.client(request.headers(), client).scheme == Scheme::Https
@@ -454,43 +339,6 @@ impl Proxy {
             access.flush();
         }
     }
-}
-
-/// Whether what follows the head goes on for as long as both sides like.
-fn stays_open(answer: &mut upstream::Answer) -> bool {
-    answer.status() == StatusCode::SWITCHING_PROTOCOLS || Streaming::of(answer.headers()).is_some()
-}
-
-fn respond(answer: upstream::Answer, end: Option<SessionEnd>, exchange: Exchange) -> Response<ResponseBody> {
-    let status = answer.status();
-    let (headers, body) = answer.into_parts();
-    let farewell = end.as_ref().and_then(|_| Streaming::of(&headers)).and_then(Streaming::farewell);
-    let mut response = Response::new(ResponseBody::upstream(body, end, farewell, exchange));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
-}
-
-/// The head of an answer that switches to WebSocket, and, in place of a body, the connection that speaks it. Over HTTP/2 it
-/// is a success, and nothing is switched but the stream (RFC 8441 section 5.1).
-fn switch(
-    answer: upstream::Answer,
-    end: Option<SessionEnd>,
-    exchange: Exchange,
-    version: Version,
-) -> Response<ResponseBody> {
-    let timeout = answer.websocket_timeout();
-    let (mut headers, server) = answer.into_switched();
-    let mut response = Response::new(ResponseBody::switched(Tunnel::new(server, timeout, end, exchange)));
-    if version == Version::HTTP_2 {
-        headers.remove(SEC_WEBSOCKET_ACCEPT);
-    } else {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    }
-    *response.headers_mut() = headers;
-    response
 }
 
 impl Error {

@@ -1,0 +1,48 @@
+//! Who asks: the client's connection, as far as a request's way depends on it.
+
+use std::net::SocketAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::HeaderValue;
+
+/// What is known of the client's connection when a request arrives on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The address the connection came from; behind a trusted proxy, the one that it tells, with port 0 where it tells
+    /// none.
+    pub address: SocketAddr,
+    /// Whether it came over TLS.
+    pub scheme: Scheme,
+    /// The certificate that it has shown, where it was asked for one, as upstreams are told it (RFC 9440 section 2.1).
+    pub(super) certificate: Option<HeaderValue>,
+    /// The host that a trusted proxy was asked for, where its word is taken for that, too.
+    pub(super) host: Option<HeaderValue>,
+    /// The address as upstreams are told it, with those of the proxies between; written once for all requests of a
+    /// connection from which nothing else is told.
+    pub(super) forwarded_for: HeaderValue,
+}
+
+impl Client {
+    /// A client at `address`.
+    pub fn new(address: SocketAddr, scheme: Scheme) -> Self {
+        let forwarded_for = HeaderValue::try_from(address.ip().to_string()).expect("an address is a header value");
+        Self { address, scheme, certificate: None, host: None, forwarded_for }
+    }
+
+    /// The same, with a certificate that it has shown, in DER.
+    #[must_use]
+    pub fn with_certificate(self, certificate: &[u8]) -> Self {
+        let certificate = HeaderValue::try_from(format!(":{}:", STANDARD.encode(certificate)));
+        Self { certificate: Some(certificate.expect("base64 is a header value")), ..self }
+    }
+}
+
+/// The client's scheme, as `X-Forwarded-Proto` and `Secure` cookies see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Clear text.
+    Http,
+    /// TLS.
+    Https,
+}
