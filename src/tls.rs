@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
@@ -156,13 +156,13 @@ pub enum Error {
 /// TLS 1.2 sessions kept for clients that take no tickets; the others cost the server no memory.
 const CACHED_SESSIONS: usize = 4096;
 
-/// What all workers serve TLS with. Shared, so that a session begun on one worker is resumed on any other.
+/// What all workers serve TLS with. Shared, so that a session begun on one worker is resumed on any other, where none is
+/// asked for a certificate.
 pub fn server_config(settings: &Settings) -> Result<ServerConfig, Error> {
     serving(read_certificates(settings)?, Clients::read(settings.client.as_ref())?.as_ref())
 }
 
 /// Whose certificates are good, as read.
-#[derive(Clone, Debug, PartialEq, Eq)]
 struct Clients {
     ca: PathBuf,
     authorities: Vec<CertificateDer<'static>>,
@@ -206,11 +206,19 @@ fn serving(certificates: Vec<Certificate>, clients: Option<&Clients>) -> Result<
     let mut config = config.with_cert_resolver(Arc::new(by_name));
 
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // Its keys live in this process and change every six hours, so a stolen memory image opens little of the past.
-    config.ticketer = aws_lc_rs::Ticketer::new().map_err(Error::Ticketer)?;
-    config.session_storage = ServerSessionMemoryCache::new(CACHED_SESSIONS);
-    // A ticket is for one use (RFC 8446 §C.4), and a browser on HTTP/1.1 comes back with several connections at once.
-    config.send_tls13_tickets = 2;
+    if clients.is_none() {
+        // Its keys live in this process and change every six hours, so a stolen memory image opens little of the past.
+        config.ticketer = aws_lc_rs::Ticketer::new().map_err(Error::Ticketer)?;
+        config.session_storage = ServerSessionMemoryCache::new(CACHED_SESSIONS);
+        // A ticket is for one use (RFC 8446 §C.4), and a browser on HTTP/1.1 comes back with several connections at once.
+        config.send_tls13_tickets = 2;
+    } else {
+        // A client whose session is resumed is not verified again: its certificate would never expire, for every
+        // resumption brings new tickets. It is shown anew on each connection. (Without a ticketer there are no tickets of
+        // TLS 1.2, and those of 1.3 would name what is stored.)
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     // Early data can be replayed, and a replayed request would reach the backend with the victim's session.
     config.max_early_data_size = 0;
     // Nothing is said before the client has finished: HTTP has nothing to say before a request.

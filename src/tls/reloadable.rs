@@ -22,7 +22,6 @@ pub struct Loaded {
 #[derive(Debug)]
 struct Source {
     settings: Settings,
-    clients: Option<Clients>,
     stamps: Vec<Stamp>,
 }
 
@@ -39,7 +38,7 @@ impl Loaded {
         let expiries = certificates.iter().map(|one| one.expiry.clone()).collect();
         let clients = Clients::read(settings.client.as_ref())?;
         let config = serving(certificates, clients.as_ref())?;
-        Ok(Self { source: Source { settings: settings.clone(), clients, stamps }, config, expiries })
+        Ok(Self { source: Source { settings: settings.clone(), stamps }, config, expiries })
     }
 
     /// When each of its certificates expires, the default first.
@@ -69,7 +68,7 @@ impl Reloadable {
         this
     }
 
-    /// From now on, handshakes are made with this. Sessions begun before are resumed under it.
+    /// From now on, handshakes are made with this. Sessions begun before are resumed under it, where no certificate is asked for.
     pub fn install(&self, loaded: Loaded) {
         self.replace(&mut self.source(), loaded);
     }
@@ -95,8 +94,8 @@ impl Reloadable {
 
     fn replace(&self, source: &mut Source, Loaded { source: new, mut config, expiries }: Loaded) {
         let before = self.config.load();
-        // A client whose session is resumed is not verified again.
-        if source.clients == new.clients {
+        // Not where clients are asked for certificates: then there are none, and none is to be resumed from before.
+        if source.settings.client.is_none() && new.settings.client.is_none() {
             // The keys of the tickets, and the sessions of those who take none. What was begun with another certificate may be
             // resumed: rustls compares the name asked for, and its client has checked that certificate at that time.
             config.ticketer = Arc::clone(&before.ticketer);

@@ -5,17 +5,20 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rcgen::CertificateParams;
 use rustls::client::{Resumption, Tls12Resumption};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, version};
-use session_gateway::tls::{Loaded, Settings};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, SupportedProtocolVersion, version,
+};
+use session_gateway::tls::{ClientSettings, Loaded, Settings};
 
-use super::support::{Authority, PATIENCE, Seen, Setup, Site, get, ok};
+use super::support::{Authority, PATIENCE, Seen, Setup, Site, eventually_within, get, ok};
 
 fn asking(authority: &Authority, required: bool) -> Setup {
     let ca = authority.path().display().to_string();
@@ -23,7 +26,17 @@ fn asking(authority: &Authority, required: bool) -> Setup {
 }
 
 /// A client with a certificate of this authority's, or with none.
-fn client(site: &Site, authority: Option<&Authority>, only: &'static rustls::SupportedProtocolVersion) -> ClientConfig {
+fn client(site: &Site, authority: Option<&Authority>, only: &'static SupportedProtocolVersion) -> ClientConfig {
+    client_with(site, authority, only, |_| {})
+}
+
+/// The same, whose certificate is different in a way.
+fn client_with(
+    site: &Site,
+    authority: Option<&Authority>,
+    only: &'static SupportedProtocolVersion,
+    change: impl Fn(&mut CertificateParams),
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(site.dir().join("dev.crt")).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -33,7 +46,7 @@ fn client(site: &Site, authority: Option<&Authority>, only: &'static rustls::Sup
         None => config.with_no_client_auth(),
         Some(authority) => {
             let dir = tempfile::tempdir().unwrap();
-            authority.issue(dir.path(), "client", &["alice"]);
+            authority.issue_with(dir.path(), "client", &["alice"], change);
             let certificate = CertificateDer::from_pem_file(dir.path().join("client.crt")).unwrap();
             let key = PrivateKeyDer::from_pem_file(dir.path().join("client.key")).unwrap();
             fs::copy(dir.path().join("client.crt"), site.dir().join("client.crt")).unwrap();
@@ -96,9 +109,9 @@ fn backend_is_told_the_certificate_that_was_shown_and_none_that_was_not() {
     for only in [&version::TLS12, &version::TLS13] {
         let known = Arc::new(client(&site, Some(&authority), only));
         let expected = told(&site.dir().join("client.crt"));
-        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        for _ in 0..2 {
             let (seen, how) = visit(&site, &known).expect("it may come in");
-            assert_eq!((certificates(&seen), how), (vec![expected.as_str()], kind), "{only:?}");
+            assert_eq!((certificates(&seen), how), (vec![expected.as_str()], HandshakeKind::Full), "{only:?}");
         }
         let (seen, _) = visit(&site, &Arc::new(client(&site, None, only))).expect("none is required");
         assert_eq!(certificates(&seen), [""; 0]);
@@ -121,22 +134,47 @@ fn client_without_a_certificate_stays_out_where_one_is_required() {
 }
 
 #[test]
-fn session_is_not_resumed_under_other_authorities() {
+fn certificate_is_looked_at_on_every_connection_and_no_session_resumed() {
     let (one, other) = (Authority::new(), Authority::new());
     let site = asking(&one, true).start();
+    let asks = |authority: Option<&Authority>| {
+        let mut settings: Settings = site.tls().settings();
+        settings.client = authority.map(|authority| ClientSettings { ca: authority.path(), required: true });
+        site.tls().install(Loaded::read(&settings).unwrap());
+    };
     for only in [&version::TLS12, &version::TLS13] {
-        let asks = |authority: &Authority| {
-            let mut settings: Settings = site.tls().settings();
-            settings.client.as_mut().unwrap().ca = authority.path();
-            site.tls().install(Loaded::read(&settings).unwrap());
-        };
-        asks(&one);
+        asks(Some(&one));
         let known = Arc::new(client(&site, Some(&one), only));
-        assert!(visit(&site, &known).is_some());
-        asks(&one);
-        let (_, how) = visit(&site, &known).expect("the same authority");
-        assert_eq!(how, HandshakeKind::Resumed);
-        asks(&other);
+        for _ in 0..3 {
+            let (_, how) = visit(&site, &known).expect("it may come in");
+            assert_eq!(how, HandshakeKind::Full, "{only:?}");
+        }
+        asks(Some(&other));
         assert!(visit(&site, &known).is_none(), "{only:?}: its authority is not trusted any more");
+
+        // Nor is one from when nobody was asked.
+        asks(None);
+        let nobody = Arc::new(client(&site, None, only));
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            assert_eq!(visit(&site, &nobody).expect("nobody is asked").1, kind, "{only:?}");
+        }
+        asks(Some(&one));
+        assert!(visit(&site, &nobody).is_none(), "{only:?}: it has shown none");
+    }
+}
+
+#[test]
+fn certificate_that_expires_is_refused_to_a_client_that_was_here_before() {
+    let authority = Authority::new();
+    let site = asking(&authority, true).start();
+    for only in [&version::TLS12, &version::TLS13] {
+        let expires = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(6);
+        let known = client_with(&site, Some(&authority), only, |params| {
+            params.not_after = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(expires.as_secs());
+        });
+        let known = Arc::new(known);
+        assert!(visit(&site, &known).is_some(), "{only:?}: still good, if this machine is no slower than that");
+        eventually_within(Duration::from_secs(20), "it is refused", || visit(&site, &known).is_none().then_some(()));
+        assert!(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() >= expires.as_secs(), "{only:?}");
     }
 }
