@@ -33,7 +33,7 @@ use crate::sessions::{Sessions, Visit};
 use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
 use admission::{Limits, Request as Asking};
 use body::{RequestBody, ResponseBody};
-pub use client::{Client, Scheme};
+pub use client::{Announced, Client, Scheme};
 pub use clock::Clock;
 use commits::Commits;
 use cookies::{OurCookie, SameSite, jar};

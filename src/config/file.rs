@@ -109,7 +109,7 @@ fn listen(
     let redirect = section.optional("redirect", flag);
     let workers = section.or("workers", 0, number(0..=1024));
     let max_connections = section.or("max_connections", 10_000, number(1..=1_000_000));
-    let handshake_timeout = section.or("handshake_timeout", Duration::from_secs(8), duration(MILLISECOND..=HOUR));
+    let handshake_timeout = section.optional("handshake_timeout", duration(MILLISECOND..=HOUR));
     let header_timeout = section.or("header_timeout", Duration::from_secs(8), duration(MILLISECOND..=HOUR));
     let keepalive = section.or("keepalive", Duration::from_mins(1), duration(MILLISECOND..=HOUR));
     let write_timeout = section.or("write_timeout", Duration::from_secs(8), duration(MILLISECOND..=HOUR));
@@ -149,15 +149,17 @@ fn listen(
         workers => workers,
     };
     let (forwarded, proxy_protocol) = forwarded?;
+    let (handshake_timeout, header_timeout) = (handshake_timeout?.value, header_timeout?.value);
     let listen = listener::Settings {
         http: http.value,
         https: https.value,
         redirect: redirect.value.unwrap_or(true) && https.value.is_some(),
         workers,
         max_connections: max_connections?.value,
-        handshake_timeout: handshake_timeout?.value,
+        // No more than it can have, unless somebody says so.
+        handshake_timeout: handshake_timeout.unwrap_or(header_timeout.min(Duration::from_secs(8))),
         proxy_protocol,
-        header_timeout: header_timeout?.value,
+        header_timeout,
         keepalive: keepalive?.value,
         write_timeout: write_timeout?.value,
         max_header_size: usize::try_from(max_header_size?.value).unwrap_or(usize::MAX),
@@ -188,8 +190,9 @@ fn forwarded(section: &mut Section<'_>) -> Result<(forwarded::Settings, Option<T
         let fault = Fault::new(Kind::Conflict, "whoever connects could claim any address", "trusted_proxies as well");
         return Err(section.note(&proxy_protocol.place, fault));
     }
-    let expected = proxy_protocol.value.then(|| trusted.clone());
-    Ok((forwarded::Settings { trusted, header: header?.value, host: host?.value }, expected))
+    let (announced, header, host) = (proxy_protocol.value, header?.value, host?.value);
+    let expected = announced.then(|| trusted.clone());
+    Ok((forwarded::Settings { trusted, header, host, announced }, expected))
 }
 
 const NETWORK: &str = "an address or a network, such as \"10.0.0.0/8\", \"192.0.2.7\" or \"fd00::/8\"";
@@ -204,7 +207,11 @@ fn network(written: &str) -> Result<IpNet, Fault> {
             format!("write \"{}\" for the network, or \"{}\" for the one address", network.trunc(), network.addr());
         return Err(malformed(written, NETWORK).help(help));
     }
-    Ok(network)
+    // Clients' addresses are canonical: none would be found in IPv4 as IPv6 writes it (RFC 4291 section 2.5.5.2).
+    let mapped = network.addr().to_canonical().is_ipv4() && network.addr().is_ipv6();
+    let length = network.prefix_len().checked_sub(96).filter(|_| mapped);
+    let ipv4 = length.and_then(|length| IpNet::new(network.addr().to_canonical(), length).ok());
+    Ok(ipv4.unwrap_or(network))
 }
 
 /// Puts an address that is there on the list of those that must differ.

@@ -85,7 +85,7 @@ pub fn answer(data: &[u8]) {
 /// # Panics
 /// Where what is taken for one is more than that.
 pub fn proxy_header(data: &[u8]) {
-    let Ok(Some(_)) = proxy_protocol::parse(data) else { return };
+    let Ok(proxy_protocol::Source::Client(_)) = proxy_protocol::parse(data) else { return };
     assert!(proxy_protocol::parse(&[data, b"\r\n"].concat()).is_err(), "what follows a header is none of it");
     assert!(proxy_protocol::parse(&data[..data.len() - 1]).is_err(), "a part of a header is none");
 }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -32,7 +33,7 @@ use super::socket::{Socket, Stream, Tls};
 use super::strict::Strict;
 use super::{Edge, Terms, Worker, proxy_protocol};
 use crate::proxy::stream::{MaySwitch, Tunnel};
-use crate::proxy::{Client, Scheme};
+use crate::proxy::{Announced, Client, Scheme};
 
 /// A request that others may not find in the bytes it came in.
 #[derive(Debug, thiserror::Error)]
@@ -63,18 +64,19 @@ where
         let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(terms.limits.write_timeout));
         // An IPv4 client of a dual-stack socket is written as IPv4, as upstreams and rules expect it.
         let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let Some(address) = self.announced(&mut stream, address, terms, &entry).await else { return };
+        let announced = self.announced(&mut stream, address, terms, &entry).await;
+        let Some((address, announced)) = announced else { return };
+        let client = |scheme| Client::new(address, scheme).announced(announced);
         let stream = Socket(stream);
         match &self.edge {
-            Edge::Http => self.http1(stream, Client::new(address, Scheme::Http), terms, &entry).await,
+            Edge::Http => self.http1(stream, client(Scheme::Http), terms, &entry).await,
             Edge::Https(config) => {
                 // Boxed, as HTTP/2 is, lest every connection have room for it for as long as it lasts.
                 let shaken = Box::pin(self.shake_hands(stream, config.load_full(), address, terms, &entry)).await;
                 let Some(stream) = shaken else { return };
-                let client = Client::new(address, Scheme::Https);
                 let client = match stream.certificate() {
-                    Some(certificate) => client.with_certificate(certificate),
-                    None => client,
+                    Some(certificate) => client(Scheme::Https).with_certificate(certificate),
+                    None => client(Scheme::Https),
                 };
                 if stream.speaks_http2() {
                     Box::pin(self.http2(stream, client, terms, &entry)).await;
@@ -93,18 +95,20 @@ where
         peer: SocketAddr,
         terms: &Terms,
         entry: &Entry,
-    ) -> Option<SocketAddr> {
-        let Some(proxies) = &terms.limits.proxy_protocol else { return Some(peer) };
+    ) -> Option<(SocketAddr, Announced)> {
+        let Some(proxies) = &terms.limits.proxy_protocol else { return Some((peer, Announced::Nothing)) };
         // Boxed, lest every connection have room for it.
         let header = Box::pin(proxy_protocol::client(stream, peer, proxies, terms.limits.handshake_timeout));
-        match entry.pulse.unless_told(Order::Leave, header).await? {
-            Ok(client) => Some(client),
-            Err(error) => {
-                self.counters.proxy_headers_refused.increment();
-                debug!(%peer, %error, cause = error.source(), "a connection is closed for want of a PROXY protocol header");
-                None
-            }
-        }
+        let error = match entry.pulse.unless_told(Order::Leave, header).await {
+            Some(Ok(announced)) => return Some(announced),
+            Some(Err(error)) => error,
+            // Longer than it may take with the first request's head.
+            None if entry.pulse.is_overdue() => proxy_protocol::Error::Slow,
+            None => return None,
+        };
+        self.counters.proxy_headers_refused.increment();
+        debug!(%peer, %error, cause = error.source(), "a connection is closed for want of a PROXY protocol header");
+        None
     }
 
     /// TLS over a socket, unless it cannot be agreed upon in time, or a stop is asked for meanwhile.
@@ -118,13 +122,16 @@ where
     ) -> Option<Tls> {
         let accepted = TlsAcceptor::from(config).accept(stream);
         let handshake = tokio::time::timeout(terms.limits.handshake_timeout, accepted);
-        let error = match entry.pulse.unless_told(Order::Leave, handshake).await? {
-            Ok(Ok(stream)) => return Some(Tls::new(stream)),
-            Ok(Err(error)) => error,
-            Err(elapsed) => {
+        let error = match entry.pulse.unless_told(Order::Leave, handshake).await {
+            Some(Ok(Ok(stream))) => return Some(Tls::new(stream)),
+            Some(Ok(Err(error))) => error,
+            Some(Err(elapsed)) => {
                 self.counters.timeouts.increment();
                 elapsed.into()
             }
+            // Longer than it may take with the first request's head, and counted as that already.
+            None if entry.pulse.is_overdue() => io::ErrorKind::TimedOut.into(),
+            None => return None,
         };
         self.counters.handshakes_failed.increment();
         debug!(%address, %error, "TLS handshake failed");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use crate::proxy::Announced;
 use crate::proxy::forwarded::Trusted;
 
 /// Why a connection is refused that should begin with a header.
@@ -25,7 +26,7 @@ pub enum Error {
     Stranger,
     /// It did not come in time.
     #[error("the PROXY protocol header took too long")]
-    Slow(#[from] tokio::time::error::Elapsed),
+    Slow,
     /// It was not read to its end.
     #[error("the PROXY protocol header could not be read")]
     Io(#[from] io::Error),
@@ -44,23 +45,36 @@ const FIXED: usize = 16;
 /// As nginx: more than any proxy has to tell, and what every connection may cost before it is one.
 const LONGEST: usize = 4096;
 
+/// Whose a connection is, as its header has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// That of the client at this address.
+    Client(SocketAddr),
+    /// The proxy's own, such as a health check.
+    Proxy,
+    /// That of somebody whose address it does not tell, for it is neither TCP over IPv4 nor over IPv6.
+    Unknown,
+}
+
 /// Whose connection it is that `peer` has made: one of `proxies`, by a header which it sends within `patience`.
 pub(super) async fn client(
     stream: &mut TcpStream,
     peer: SocketAddr,
     proxies: &Trusted,
     patience: Duration,
-) -> Result<SocketAddr, Error> {
+) -> Result<(SocketAddr, Announced), Error> {
     if !proxies.covers(peer.ip()) {
         return Err(Error::Stranger);
     }
-    let client = tokio::time::timeout(patience, read(stream)).await??;
-    Ok(client.unwrap_or(peer))
+    let read = tokio::time::timeout(patience, read(stream)).await;
+    Ok(match read.map_err(|_| Error::Slow)?? {
+        Source::Client(address) => (address, Announced::Address),
+        Source::Proxy => (peer, Announced::Address),
+        Source::Unknown => (peer, Announced::Somebody),
+    })
 }
 
-/// Reads the header; the client's address, where it tells one: it does not for connections of the proxy's own, such as
-/// health checks, and for what is neither TCP over IPv4 nor over IPv6.
-async fn read(stream: &mut TcpStream) -> Result<Option<SocketAddr>, Error> {
+async fn read(stream: &mut TcpStream) -> Result<Source, Error> {
     let mut header = vec![0; SHORTEST];
     stream.read_exact(&mut header).await?;
     if header.starts_with(SIGNATURE) {
@@ -87,8 +101,8 @@ async fn read(stream: &mut TcpStream) -> Result<Option<SocketAddr>, Error> {
     parse(&header)
 }
 
-/// The client's address in a whole header, and nothing after it.
-pub fn parse(header: &[u8]) -> Result<Option<SocketAddr>, Error> {
+/// What a whole header says, with nothing after it.
+pub fn parse(header: &[u8]) -> Result<Source, Error> {
     if header.starts_with(SIGNATURE) {
         version2(header)
     } else if header.starts_with(WORD) {
@@ -99,13 +113,13 @@ pub fn parse(header: &[u8]) -> Result<Option<SocketAddr>, Error> {
 }
 
 /// `PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n`
-fn version1(header: &[u8]) -> Result<Option<SocketAddr>, Error> {
+fn version1(header: &[u8]) -> Result<Source, Error> {
     let line = header.strip_suffix(b"\r\n").filter(|line| line.len() <= LONGEST_LINE - 2);
     let line = line.and_then(|line| str::from_utf8(line).ok()).ok_or(Error::Malformed("no line of text"))?;
     let words: Vec<&str> = line.split(' ').collect();
     match words.as_slice() {
         // "The receiver must ignore anything presented before the CRLF."
-        ["PROXY", "UNKNOWN", ..] => Ok(None),
+        ["PROXY", "UNKNOWN", ..] => Ok(Source::Unknown),
         ["PROXY", "TCP4", source, destination, source_port, destination_port] => {
             let source = source.parse::<Ipv4Addr>().ok().zip(port(source_port));
             let destination = destination.parse::<Ipv4Addr>().ok().zip(port(destination_port));
@@ -121,12 +135,9 @@ fn version1(header: &[u8]) -> Result<Option<SocketAddr>, Error> {
 }
 
 /// The source of the two, if both are addresses.
-fn address<A: Into<IpAddr>>(
-    source: Option<(A, u16)>,
-    destination: Option<(A, u16)>,
-) -> Result<Option<SocketAddr>, Error> {
+fn address<A: Into<IpAddr>>(source: Option<(A, u16)>, destination: Option<(A, u16)>) -> Result<Source, Error> {
     let (source, _) = source.zip(destination).ok_or(Error::Malformed("no addresses and ports"))?;
-    Ok(Some(canonical(source)))
+    Ok(Source::Client(canonical(source)))
 }
 
 fn canonical<A: Into<IpAddr>>((address, port): (A, u16)) -> SocketAddr {
@@ -139,7 +150,7 @@ fn port(digits: &str) -> Option<u16> {
 }
 
 /// Signature, version and command, family and transport, length, addresses, and then what else is told (TLVs).
-fn version2(header: &[u8]) -> Result<Option<SocketAddr>, Error> {
+fn version2(header: &[u8]) -> Result<Source, Error> {
     let (fixed, rest) = header.split_first_chunk::<FIXED>().ok_or(Error::Malformed("it is cut"))?;
     if rest.len() != usize::from(u16::from_be_bytes([fixed[14], fixed[15]])) {
         return Err(Error::Malformed("it is cut"));
@@ -155,17 +166,17 @@ fn version2(header: &[u8]) -> Result<Option<SocketAddr>, Error> {
         0x21 | 0x22 => 36,
         0x31 | 0x32 => 216,
         // "The receiver must accept and discard": whatever it says, it is not of a client.
-        _ if is_local => return Ok(None),
+        _ if is_local => return Ok(Source::Proxy),
         _ => return Err(Error::Malformed("no known protocol")),
     };
     let Some((addresses, more)) = rest.split_at_checked(addresses) else {
-        return if is_local { Ok(None) } else { Err(Error::Malformed("too short for its addresses")) };
+        return if is_local { Ok(Source::Proxy) } else { Err(Error::Malformed("too short for its addresses")) };
     };
     check(header, more)?;
     if is_local {
-        return Ok(None);
+        return Ok(Source::Proxy);
     }
-    Ok(match (fixed[13], addresses) {
+    let client = match (fixed[13], addresses) {
         (0x11, [a, b, c, d, _, _, _, _, high, low, ..]) => {
             Some(canonical((Ipv4Addr::new(*a, *b, *c, *d), u16::from_be_bytes([*high, *low]))))
         }
@@ -176,7 +187,8 @@ fn version2(header: &[u8]) -> Result<Option<SocketAddr>, Error> {
         }
         // Datagrams, and sockets of the proxy's own machine: not a client's over TCP.
         _ => None,
-    })
+    };
+    Ok(client.map_or(Source::Unknown, Source::Client))
 }
 
 const CRC32C: u8 = 0x03;
@@ -218,8 +230,12 @@ mod tests {
         [SIGNATURE, &[command, family], &length, rest].concat()
     }
 
-    fn read(header: &[u8]) -> Result<Option<String>, String> {
-        let read = parse(header).map(|address| address.map(|address| address.to_string()));
+    fn read(header: &[u8]) -> Result<String, String> {
+        let read = parse(header).map(|source| match source {
+            Source::Client(address) => address.to_string(),
+            Source::Proxy => "the proxy".to_owned(),
+            Source::Unknown => "somebody".to_owned(),
+        });
         read.map_err(|error| error.to_string())
     }
 
@@ -229,14 +245,14 @@ mod tests {
     fn lines_are_read_as_specified() {
         let full = "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n";
         for (line, address) in [
-            ("PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n", Some("192.0.2.1:56324")),
-            ("PROXY TCP6 2001:db8::1 ::1 1 0\r\n", Some("[2001:db8::1]:1")),
-            ("PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n", Some("192.0.2.1:1")),
-            (full, Some("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535")),
-            ("PROXY UNKNOWN\r\n", None),
-            ("PROXY UNKNOWN ffff::1 what ever\r\n", None),
+            ("PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n", "192.0.2.1:56324"),
+            ("PROXY TCP6 2001:db8::1 ::1 1 0\r\n", "[2001:db8::1]:1"),
+            ("PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n", "192.0.2.1:1"),
+            (full, "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"),
+            ("PROXY UNKNOWN\r\n", "somebody"),
+            ("PROXY UNKNOWN ffff::1 what ever\r\n", "somebody"),
         ] {
-            assert_eq!(read(line.as_bytes()), Ok(address.map(str::to_owned)), "{line:?}");
+            assert_eq!(read(line.as_bytes()).as_deref(), Ok(address), "{line:?}");
         }
     }
 
@@ -267,7 +283,7 @@ mod tests {
         }
         let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(LONGEST_LINE - 16));
         assert_eq!(long.len(), LONGEST_LINE);
-        assert_eq!(read(long.as_bytes()), Ok(None));
+        assert_eq!(read(long.as_bytes()).as_deref(), Ok("somebody"));
         assert!(parse(long.replace("xx", "xxx").as_bytes()).is_err());
     }
 
@@ -276,21 +292,21 @@ mod tests {
         let ipv6: Vec<u8> = (0..36).collect();
         let tlvs = [&IPV4[..], &[4, 0, 2, 7, 7, 0xee, 0, 0]].concat();
         for (header, address) in [
-            (v2(0x21, 0x11, &IPV4), Some("192.0.2.1:56324")),
-            (v2(0x21, 0x21, &ipv6), Some("[1:203:405:607:809:a0b:c0d:e0f]:8225")),
-            (v2(0x21, 0x11, &tlvs), Some("192.0.2.1:56324")),
+            (v2(0x21, 0x11, &IPV4), "192.0.2.1:56324"),
+            (v2(0x21, 0x21, &ipv6), "[1:203:405:607:809:a0b:c0d:e0f]:8225"),
+            (v2(0x21, 0x11, &tlvs), "192.0.2.1:56324"),
             // Of the proxy's own, whatever else it says.
-            (v2(0x20, 0x00, &[]), None),
-            (v2(0x20, 0x11, &IPV4), None),
-            (v2(0x20, 0x11, &[]), None),
-            (v2(0x20, 0xff, b"what ever"), None),
+            (v2(0x20, 0x00, &[]), "the proxy"),
+            (v2(0x20, 0x11, &IPV4), "the proxy"),
+            (v2(0x20, 0x11, &[]), "the proxy"),
+            (v2(0x20, 0xff, b"what ever"), "the proxy"),
             // Not of a client over TCP.
-            (v2(0x21, 0x00, &[]), None),
-            (v2(0x21, 0x00, &[1, 0, 1, 9]), None),
-            (v2(0x21, 0x12, &IPV4), None),
-            (v2(0x21, 0x31, &[0; 216]), None),
+            (v2(0x21, 0x00, &[]), "somebody"),
+            (v2(0x21, 0x00, &[1, 0, 1, 9]), "somebody"),
+            (v2(0x21, 0x12, &IPV4), "somebody"),
+            (v2(0x21, 0x31, &[0; 216]), "somebody"),
         ] {
-            assert_eq!(read(&header), Ok(address.map(str::to_owned)), "{header:?}");
+            assert_eq!(read(&header).as_deref(), Ok(address), "{header:?}");
         }
     }
 

@@ -179,6 +179,11 @@ impl Pulse {
         self.blocked.get()
     }
 
+    /// Whether it has been quiet for too long, and was told.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.overdue.get()
+    }
+
     /// Whether the system gave the client up.
     pub(super) fn has_timed_out(&self) -> bool {
         self.timed_out.get()

@@ -14,6 +14,8 @@ pub struct Client {
     pub address: SocketAddr,
     /// Whether it came over TLS.
     pub scheme: Scheme,
+    /// What the PROXY protocol says of the address.
+    pub(super) announced: Announced,
     /// The certificate that it has shown, where it was asked for one, as upstreams are told it (RFC 9440 section 2.1).
     pub(super) certificate: Option<HeaderValue>,
     /// The host that a trusted proxy was asked for, where its word is taken for that, too.
@@ -27,7 +29,13 @@ impl Client {
     /// A client at `address`.
     pub fn new(address: SocketAddr, scheme: Scheme) -> Self {
         let forwarded_for = HeaderValue::try_from(address.ip().to_string()).expect("an address is a header value");
-        Self { address, scheme, certificate: None, host: None, forwarded_for }
+        Self { address, scheme, announced: Announced::Nothing, certificate: None, host: None, forwarded_for }
+    }
+
+    /// The same, of whom the PROXY protocol says this.
+    #[must_use]
+    pub fn announced(self, announced: Announced) -> Self {
+        Self { announced, ..self }
     }
 
     /// The same, with a certificate that it has shown, in DER.
@@ -36,6 +44,17 @@ impl Client {
         let certificate = HeaderValue::try_from(format!(":{}:", STANDARD.encode(certificate)));
         Self { certificate: Some(certificate.expect("base64 is a header value")), ..self }
     }
+}
+
+/// What a connection's PROXY protocol header says of whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announced {
+    /// There is none, for none was expected: the address is that of whoever has connected.
+    Nothing,
+    /// The address; or that the connection is the proxy's own, whose address it then is.
+    Address,
+    /// That it is somebody else's, of whom it tells no address: it is the proxy's, and not the proxy who speaks.
+    Somebody,
 }
 
 /// The client's scheme, as `X-Forwarded-Proto` and `Secure` cookies see it.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use super::{Client, Scheme};
+use super::{Announced, Client, Scheme};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -27,6 +27,9 @@ pub struct Settings {
     pub header: Header,
     /// Whether the host that they name is the one the request is for.
     pub host: bool,
+    /// Whether every connection begins with a PROXY protocol header. One without is from before that was asked for: nobody
+    /// knows whether it is a proxy that speaks on it, or a client through a proxy.
+    pub announced: bool,
 }
 
 /// The networks of the proxies whose word is taken.
@@ -62,7 +65,7 @@ struct Told<'a> {
 impl Settings {
     /// Whose request this is: `peer`'s, or, where that is a trusted proxy, whoever's it says.
     pub fn client(&self, headers: &HeaderMap, peer: &Rc<Client>) -> Rc<Client> {
-        if !self.trusted.covers(peer.address.ip()) {
+        if !self.is_proxy(peer) {
             return Rc::clone(peer);
         }
         let told = match self.header {
@@ -78,11 +81,22 @@ impl Settings {
         Rc::new(Client {
             address: told.addresses.last().copied().unwrap_or(peer.address),
             scheme: told.scheme.unwrap_or(peer.scheme),
-            // It is the proxy's own, where there is another client.
-            certificate: peer.certificate.clone().filter(|_| told.addresses.is_empty()),
+            announced: peer.announced,
+            // The proxy's own: no client's, whether it tells of one or not.
+            certificate: None,
             host: told.host.filter(|_| self.host).and_then(|host| HeaderValue::from_bytes(host).ok()),
             forwarded_for: HeaderValue::try_from(forwarded_for).expect("addresses are a header value"),
         })
+    }
+
+    /// Whether it is a trusted proxy that speaks, and not somebody through one.
+    fn is_proxy(&self, peer: &Client) -> bool {
+        let speaks = match peer.announced {
+            Announced::Nothing => !self.announced,
+            Announced::Address => true,
+            Announced::Somebody => false,
+        };
+        speaks && self.trusted.covers(peer.address.ip())
     }
 
     fn x_forwarded<'a>(&self, headers: &'a HeaderMap) -> Told<'a> {
@@ -212,7 +226,7 @@ mod tests {
 
     fn settings(header: Header) -> Settings {
         let networks = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap());
-        Settings { trusted: Trusted(networks.into()), header, host: true }
+        Settings { trusted: Trusted(networks.into()), header, host: true, announced: false }
     }
 
     /// Client, scheme, host and `X-Forwarded-For`, for a request that 10.0.0.1 passed on.

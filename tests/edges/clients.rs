@@ -67,11 +67,17 @@ const FORGED: &str = "client-cert: :AAAA:\r\nClient_Cert: :AAAA:\r\nclient-cert-
 /// One request that tells of certificates that the client has not shown: what the backend sees, and how hands were shaken;
 /// or nothing, where there was no handshake.
 fn visit(site: &Site, config: &Arc<ClientConfig>) -> Option<(Seen, HandshakeKind)> {
-    let socket = TcpStream::connect(site.https().address).unwrap();
+    visit_saying(site, config, b"", FORGED)
+}
+
+/// The same with something in clear before TLS, and with these lines.
+fn visit_saying(site: &Site, config: &Arc<ClientConfig>, before: &[u8], lines: &str) -> Option<(Seen, HandshakeKind)> {
+    let mut socket = TcpStream::connect(site.https().address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.write_all(before).unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let mut stream = StreamOwned::new(ClientConnection::new(Arc::clone(config), name).unwrap(), socket);
-    let request = format!("GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{FORGED}\r\n");
+    let request = format!("GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{lines}\r\n");
     // Over TLS 1.3 a client learns that it was refused when it reads.
     let written = stream.write_all(request.as_bytes());
     let mut first = [0];
@@ -176,5 +182,33 @@ fn certificate_that_expires_is_refused_to_a_client_that_was_here_before() {
         assert!(visit(&site, &known).is_some(), "{only:?}: still good, if this machine is no slower than that");
         eventually_within(Duration::from_secs(20), "it is refused", || visit(&site, &known).is_none().then_some(()));
         assert!(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() >= expires.as_secs(), "{only:?}");
+    }
+}
+
+#[test]
+fn certificate_of_a_trusted_proxy_is_no_clients() {
+    let authority = Authority::new();
+    let behind = |lines: &str| {
+        let site = asking(&authority, false).listen(&format!("trusted_proxies = [\"127.0.0.0/8\"]\n{lines}")).start();
+        let config = Arc::new(client(&site, Some(&authority), &version::TLS13));
+        (site, config)
+    };
+    // It ends TLS, and tells of its client or does not.
+    let (site, proxy) = behind("");
+    for told in ["", "unknown", "192.0.2.1", "127.0.0.9"] {
+        let (seen, _) = visit_saying(&site, &proxy, b"", &format!("x-forwarded-for: {told}\r\n")).unwrap();
+        assert_eq!(certificates(&seen), [""; 0], "{told:?}");
+    }
+    // It passes TLS on as it comes, from its client or, for a health check, from itself.
+    let (site, known) = behind("proxy_protocol = true");
+    let expected = told(&site.dir().join("client.crt"));
+    let client = Some(expected.as_str());
+    for (header, certificate) in [
+        (&b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n"[..], client),
+        (b"PROXY UNKNOWN\r\n", client),
+        (b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", None),
+    ] {
+        let (seen, _) = visit_saying(&site, &known, header, FORGED).unwrap();
+        assert_eq!(certificates(&seen), certificate.into_iter().collect::<Vec<_>>(), "{}", header.escape_ascii());
     }
 }

@@ -30,8 +30,12 @@ fn connect(address: SocketAddr) -> TcpStream {
 }
 
 /// Asks on, and what the backend has seen and the client was answered.
-fn ask(site: &Site, mut stream: impl Read + Write) -> Seen {
-    stream.write_all(GET).unwrap();
+fn ask(site: &Site, stream: impl Read + Write) -> Seen {
+    ask_this(site, stream, GET)
+}
+
+fn ask_this(site: &Site, mut stream: impl Read + Write, request: &[u8]) -> Seen {
+    stream.write_all(request).unwrap();
     let exchange = site.backend.next();
     let seen = Seen { head: exchange.head.clone() };
     exchange.reply(ok());
@@ -151,4 +155,45 @@ fn header_where_none_is_expected_is_no_request() {
         assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
     }
     site.backend.saw_nothing();
+}
+
+#[test]
+fn only_the_proxy_itself_is_believed_for_its_address() {
+    const TELLING: &[u8] =
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-forwarded-for: 203.0.113.1\r\n\
+        x-forwarded-proto: https\r\n\r\n";
+    let site = behind("").start();
+    let local = [127, 0, 0, 1, 127, 0, 0, 1, 0, 1, 0, 1];
+    let somebody = ("127.0.0.1", "http");
+    for (header, expected) in [
+        (b"PROXY UNKNOWN\r\n".to_vec(), somebody),
+        (b"PROXY UNKNOWN 127.0.0.1 127.0.0.1 1 2\r\n".to_vec(), somebody),
+        (binary(0x21, 0x00, &[]), somebody),
+        // Datagrams, and sockets of the proxy's own machine.
+        (binary(0x21, 0x12, &local), somebody),
+        (binary(0x21, 0x31, &[0; 216]), somebody),
+        // A health check of the proxy's own, or a proxy behind it.
+        (binary(0x20, 0x00, &[]), ("203.0.113.1, 127.0.0.1", "https")),
+        (binary(0x21, 0x11, &local), ("203.0.113.1, 127.0.0.1", "https")),
+    ] {
+        let mut stream = connect(site.http().address);
+        stream.write_all(&header).unwrap();
+        let seen = ask_this(&site, stream, TELLING);
+        let told = ["X-Forwarded-For", "X-Forwarded-Proto"].map(|name| seen.header(name).unwrap());
+        assert_eq!((told[0], told[1]), expected, "{}", header.escape_ascii());
+    }
+}
+
+#[test]
+fn header_and_handshake_that_outlast_a_first_requests_time_are_counted() {
+    let site = behind("handshake_timeout = \"1h\"\nheader_timeout = \"200ms\"").start();
+    let mut unannounced = connect(site.http().address);
+    unannounced.write_all(b"PROXY TCP4 ").unwrap();
+    let mut announced = connect(site.https().address);
+    announced.write_all(&[LINE, b"\x16\x03\x01"].concat()).unwrap();
+    assert_eq!((rest(&mut unannounced), rest(&mut announced)), (Vec::new(), Vec::new()));
+    for (counter, count) in [("proxy_headers_refused", 1), ("tls_handshakes_failed", 1), ("connections_timed_out", 2)] {
+        let counted = || site.metric(&format!("session_gateway_{counter}_total"), &[]);
+        eventually(counter, || (counted() == count).then_some(()));
+    }
 }

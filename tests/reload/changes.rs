@@ -1,6 +1,8 @@
 //! What a reload changes, and what it leaves alone.
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -290,4 +292,36 @@ fn a_logout_holds_against_answers_that_old_timeouts_allow() {
     exchange.reply(ok().session("Patch", r#"{"cart":1}"#));
     assert!(late.answer().set_cookies().is_empty());
     assert_eq!(site.live_sessions(), 0);
+}
+
+#[test]
+fn connections_are_believed_as_they_were_announced_whatever_the_file_says_now() {
+    let off = "[listen]\n";
+    let on = "[listen]\nproxy_protocol = true\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let http = "[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let process = Process::start(&setup(), QUIET);
+    let connect = |header: &[u8]| {
+        let mut stream = TcpStream::connect(process.door().address).unwrap();
+        stream.write_all(header).unwrap();
+        stream
+    };
+    // Who the backend is told it is that says to be somebody else.
+    let told = |stream: &mut TcpStream| {
+        let telling = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 203.0.113.1\r\n\r\n";
+        stream.write_all(telling).unwrap();
+        let exchange = process.backend.next();
+        let told = exchange.header("X-Forwarded-For").unwrap().to_owned();
+        exchange.reply(ok());
+        told
+    };
+    let (peer, believed) = ("127.0.0.1", "203.0.113.1, 127.0.0.1");
+    let mut unannounced = connect(b"");
+    assert_eq!(told(&mut unannounced), peer);
+    reload(&process, |text| replaced(&text, off, on));
+    assert_eq!(told(&mut unannounced), peer, "it may be a client's, through a proxy that announces no other either");
+    let (mut somebodys, mut proxys) = (connect(b"PROXY UNKNOWN\r\n"), connect(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"));
+    assert_eq!((told(&mut somebodys).as_str(), told(&mut proxys).as_str()), (peer, believed));
+    reload(&process, |text| replaced(&text, on, http));
+    assert_eq!((told(&mut somebodys).as_str(), told(&mut proxys).as_str()), (peer, believed));
+    assert_eq!(told(&mut connect(b"")), believed, "now it is a proxy that tells of its client in each request");
 }
