@@ -236,6 +236,8 @@ where
         let (handler, pulse) = (self.handler.clone(), Rc::clone(&entry.pulse));
         async move {
             let mut response = handler(request, client).await;
+            // Its head is a part, too.
+            pulse.earn_part();
             if let Some((stream, in_flight)) = opening
                 && let Some(tunnel) = response.body_mut().switched()
             {

@@ -49,6 +49,9 @@ const ALLOWANCE: u32 = 128 * 1024;
 /// How much of it is given back within a second.
 pub(super) const EARNED_A_SECOND: u32 = 16 * 1024;
 
+/// How much of it is given back for each part of an answer: what two `WINDOW_UPDATE` and a `PING` cost.
+const PART: u32 = 64;
+
 /// The state of one connection that others on its thread may look at.
 #[derive(Debug)]
 pub(super) struct Pulse {
@@ -84,6 +87,8 @@ pub(super) struct Pulse {
     may_rest: Cell<bool>,
     told_to_rest: Cell<bool>,
     order: Cell<Order>,
+    /// Whether no request was in flight when it was told to close, nor has come since.
+    closes_idle: Cell<bool>,
     /// At which order it closes where nothing is in flight.
     ends_at: Cell<Order>,
     waker: RefCell<Option<Waker>>,
@@ -122,6 +127,7 @@ impl Pulse {
             may_rest: Cell::new(false),
             told_to_rest: Cell::new(false),
             order: Cell::new(Order::Serve),
+            closes_idle: Cell::new(false),
             ends_at: Cell::new(Order::Leave),
             waker: RefCell::new(None),
             place: Cell::new(0),
@@ -208,6 +214,12 @@ impl Pulse {
         self.spend(cost)
     }
 
+    /// Gives back what a client may well spend on a part of an answer that it takes: it opens both windows again, and may
+    /// ask how long the way is.
+    pub(super) fn earn_part(&self) {
+        self.earn(PART);
+    }
+
     /// Gives something back.
     pub(super) fn earn(&self, worth: u32) {
         self.spent.set(self.spent.get().saturating_sub(worth));
@@ -255,6 +267,9 @@ impl Pulse {
 
     fn tell(&self, order: Order) {
         if order > self.order.get() {
+            if self.order.get() < self.ends_at.get() && order >= self.ends_at.get() {
+                self.closes_idle.set(self.active.get() == 0);
+            }
             self.order.set(order);
             self.wake();
         }

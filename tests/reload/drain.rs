@@ -1,5 +1,6 @@
 //! How it goes: what is under way ends, and nothing is promised that is not kept.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -135,4 +136,28 @@ fn idle_connections_do_not_hold_it_up() {
     stops(&process);
     assert!(silent.iter_mut().all(Pending::is_closed));
     assert!(process.end().0 && began.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
+fn refusal_of_an_upload_reaches_its_client_in_the_middle_of_it() {
+    let process = start("workers = 1\ndrain_timeout = \"10m\"\n");
+    let mut client = TcpStream::connect(process.door().address).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nbegun").unwrap();
+    let mut exchange = process.backend.next();
+    let mut idle = process.browser().connect();
+    stops(&process);
+    assert!(idle.is_closed(), "now all are told to close");
+    exchange.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\n\r\ntoo large");
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with("too large"), "{answer}");
+    for _ in 0..5 {
+        // A connection that was closed is reset by the first of these.
+        client.write_all(b"more").expect("what it still sends is taken");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(client);
+    assert!(process.end().0);
 }

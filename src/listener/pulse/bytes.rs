@@ -144,8 +144,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Write for Io<S> {
             lingering
         } else {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            // A connection that is told to finish had no request on its way.
-            if this.pulse.order.get() >= this.pulse.ends_at.get() {
+            // Nothing was answered that its client may not have read.
+            if this.pulse.closes_idle.get() {
                 return Poll::Ready(Ok(()));
             }
             this.pulse.lingering.set(true);

@@ -20,6 +20,7 @@ impl Request {
     pub(in crate::listener) fn begin(pulse: &Rc<Pulse>) -> Self {
         pulse.active.set(pulse.active.get() + 1);
         pulse.fresh.set(false);
+        pulse.closes_idle.set(false);
         pulse.earn(pulse.advanced.take());
         pulse.beat();
         Self { pulse: Rc::clone(pulse), stalled: false }
@@ -79,6 +80,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
         if matches!(polled, Poll::Ready(Some(Ok(_)))) {
             me.request.set_stalled(true);
             me.request.pulse.beat();
+            me.request.pulse.earn_part();
         } else {
             me.request.set_stalled(false);
         }
