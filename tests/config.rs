@@ -480,3 +480,38 @@ proptest! {
         survives(&text.iter().collect::<String>())?;
     }
 }
+
+#[test]
+fn networks_of_ipv4_may_be_written_as_ipv6() {
+    let trusted =
+        |list: &str| good(&with("[listen]", &format!("trusted_proxies = [{list}]"))).proxy.forwarded.trusted.0;
+    let written = trusted("\"::ffff:10.0.0.0/104\", \"::ffff:0:0/96\", \"::ffff:192.0.2.7\", \"::ffff:192.0.2.7/128\"");
+    assert_eq!(written, trusted("\"10.0.0.0/8\", \"0.0.0.0/0\", \"192.0.2.7\", \"192.0.2.7/32\""));
+    assert_eq!(trusted("\"::/0\"")[0].to_string(), "::/0", "what is more than that is left alone");
+}
+
+#[test]
+fn a_handshake_has_no_longer_than_what_it_is_a_part_of() {
+    let second = Duration::from_secs;
+    for (lines, handshake, doubted) in [
+        ("", second(8), false),
+        ("header_timeout = \"5s\"", second(5), false),
+        ("header_timeout = \"20s\"", second(8), false),
+        ("handshake_timeout = \"5s\"\nheader_timeout = \"5s\"", second(5), false),
+        ("handshake_timeout = \"9s\"", second(9), true),
+        ("handshake_timeout = \"6s\"\nheader_timeout = \"5s\"", second(6), true),
+    ] {
+        let config = good(&with("[listen]", lines));
+        assert_eq!(config.listen.handshake_timeout, handshake, "{lines}");
+        assert_eq!(config.doubts().any(|doubt| doubt == Doubt::LongHandshake), doubted, "{lines}");
+    }
+    let told = Doubt::LongHandshake.to_string();
+    assert!(told.contains("listen.handshake_timeout") && told.contains("header_timeout"), "{told}");
+}
+
+#[test]
+fn a_stop_may_be_told_of_before_it_begins() {
+    assert_eq!(good(LEAST).listen.drain_delay, Duration::ZERO);
+    let delay = |written: &str| good(&with("[listen]", &format!("drain_delay = {written:?}"))).listen.drain_delay;
+    assert_eq!([delay("0s"), delay("5s"), delay("1h")], [0, 5, 3600].map(Duration::from_secs));
+}

@@ -16,6 +16,12 @@ pub enum Doubt {
         /// Whose jar.
         upstream: String,
     },
+    /// A handshake is given longer than the whole of what it is a part of.
+    #[error(
+        "listen.handshake_timeout: without effect, for it is longer than header_timeout, by which the first request of a \
+         new connection has to come with its handshake; expected as much at most"
+    )]
+    LongHandshake,
 }
 
 impl Config {
@@ -24,6 +30,9 @@ impl Config {
         let without_logins = self.proxy.upstreams.iter().filter(|upstream| {
             upstream.jar.as_ref().is_some_and(|jar| jar.mode == Mode::Enforce && jar.renew_on.is_empty())
         });
-        without_logins.map(|upstream| Doubt::NoLogins { upstream: upstream.name.clone() })
+        let is_long = self.listen.handshake_timeout > self.listen.header_timeout;
+        let long_handshake = is_long.then_some(Doubt::LongHandshake);
+        let without_logins = without_logins.map(|upstream| Doubt::NoLogins { upstream: upstream.name.clone() });
+        long_handshake.into_iter().chain(without_logins)
     }
 }
