@@ -205,8 +205,8 @@ impl Gateway {
         reloaded
     }
 
-    /// Says that it is not ready, and after `drain_delay` stops accepting, lets requests in flight end within `drain_timeout`, writes what they changed, and joins every
-    /// thread.
+    /// Says that it is not ready, and after `drain_delay` stops accepting, lets requests in flight end within
+    /// `drain_timeout`, writes what they changed, and joins every thread.
     pub fn stop(self) {
         self.ready.store(false, Ordering::Relaxed);
         std::thread::sleep(self.running.config.listen.drain_delay);

@@ -1,8 +1,7 @@
 //! The thread that looks whether the certificates' files have changed.
 
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,18 +12,24 @@ use crate::tls::{Looked, Reloadable};
 /// certbot's and those of Kubernetes' volumes are, and network file systems are then nothing special.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// How long it may take to end. A file system that hangs would keep it for as long.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// A running watcher.
 #[derive(Debug)]
 pub(super) struct Watcher {
     stop: Sender<()>,
-    thread: JoinHandle<()>,
+    /// Closed when it has ended.
+    ended: Receiver<()>,
 }
 
 impl Watcher {
     /// Starts it.
     pub(super) fn start(tls: Arc<Reloadable>) -> anyhow::Result<Self> {
         let (stop, stopped) = channel();
+        let (running, ended) = channel();
         let thread = std::thread::Builder::new().name("certificates".to_owned()).spawn(move || {
+            let _running: Sender<()> = running;
             let mut looked = Looked::default();
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 match tls.look(&mut looked) {
@@ -39,12 +44,15 @@ impl Watcher {
                 }
             }
         });
-        Ok(Self { stop, thread: thread.context("cannot watch the certificates")? })
+        thread.context("cannot watch the certificates")?;
+        Ok(Self { stop, ended })
     }
 
-    /// Returns once it looks no more.
+    /// Returns once it looks no more, or hangs.
     pub(super) fn stop(self) {
         drop(self.stop);
-        let _ = self.thread.join();
+        if self.ended.recv_timeout(FAREWELL) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("the certificates' files are still being read");
+        }
     }
 }

@@ -25,6 +25,14 @@ struct Source {
     stamps: Vec<Stamp>,
 }
 
+/// What is served with now is made of this.
+#[derive(Debug)]
+struct Current {
+    source: Source,
+    /// Counts what was installed.
+    generation: u64,
+}
+
 /// What tells a file from the one that will be in its place: device, inode, size, time of change. A symbolic link is that
 /// to which it leads. None where there is no file.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
@@ -51,8 +59,9 @@ impl Loaded {
 #[derive(Debug)]
 pub struct Reloadable {
     config: Arc<ArcSwap<ServerConfig>>,
-    /// What `config` was made from. The lock is for those who replace it; no handshake waits for them.
-    source: Mutex<Source>,
+    /// What `config` was made from. The lock is for those who replace it, and never held while a file is read: no handshake
+    /// waits for them, nor they for a file system.
+    current: Mutex<Current>,
     expiries: Arc<Expiries>,
 }
 
@@ -61,7 +70,7 @@ impl Reloadable {
     pub fn new(loaded: Loaded) -> Self {
         let this = Self {
             config: Arc::new(ArcSwap::from_pointee(loaded.config)),
-            source: Mutex::new(loaded.source),
+            current: Mutex::new(Current { source: loaded.source, generation: 0 }),
             expiries: Arc::default(),
         };
         this.expiries.set(loaded.expiries.iter().map(told).collect());
@@ -70,32 +79,42 @@ impl Reloadable {
 
     /// From now on, handshakes are made with this. Sessions begun before are resumed under it, where no certificate is asked for.
     pub fn install(&self, loaded: Loaded) {
-        self.replace(&mut self.source(), loaded);
+        self.replace(&mut self.current(), loaded);
     }
 
     /// Reads the files again, where any has changed and all have been at rest since the last look. `looked` is what this
     /// saw then; whether there is something new.
     pub fn look(&self, looked: &mut Looked) -> Result<bool, Error> {
-        // Held to the end: what somebody else installs meanwhile is newer than what is read here.
-        let mut source = self.source();
-        let stamps = stamps(&source.settings);
+        let (settings, generation) = {
+            let current = self.current();
+            (current.source.settings.clone(), current.generation)
+        };
+        let stamps = stamps(&settings);
         let at_rest = looked.seen.as_ref() == Some(&stamps);
         looked.seen = Some(stamps);
         let (Some(stamps), true) = (&looked.seen, at_rest) else { return Ok(false) };
-        if *stamps == source.stamps {
+        {
+            let mut current = self.current();
+            if current.generation != generation || *stamps == current.source.stamps {
+                return Ok(false);
+            }
+            // Tried once, whatever comes of it.
+            current.source.stamps.clone_from(stamps);
+        }
+        let loaded = Loaded::read(&settings)?;
+        let mut current = self.current();
+        // What somebody else has installed meanwhile is newer than what was read here.
+        if current.generation != generation {
             return Ok(false);
         }
-        // Tried once, whatever comes of it.
-        source.stamps.clone_from(stamps);
-        let loaded = Loaded::read(&source.settings)?;
-        self.replace(&mut source, loaded);
+        self.replace(&mut current, loaded);
         Ok(true)
     }
 
-    fn replace(&self, source: &mut Source, Loaded { source: new, mut config, expiries }: Loaded) {
+    fn replace(&self, current: &mut Current, Loaded { source: new, mut config, expiries }: Loaded) {
         let before = self.config.load();
         // Not where clients are asked for certificates: then there are none, and none is to be resumed from before.
-        if source.settings.client.is_none() && new.settings.client.is_none() {
+        if current.source.settings.client.is_none() && new.settings.client.is_none() {
             // The keys of the tickets, and the sessions of those who take none. What was begun with another certificate may be
             // resumed: rustls compares the name asked for, and its client has checked that certificate at that time.
             config.ticketer = Arc::clone(&before.ticketer);
@@ -103,12 +122,12 @@ impl Reloadable {
         }
         self.config.store(Arc::new(config));
         self.expiries.set(expiries.iter().map(told).collect());
-        *source = new;
+        *current = Current { source: new, generation: current.generation + 1 };
     }
 
     /// What the current configuration was made from.
     pub fn settings(&self) -> Settings {
-        self.source().settings.clone()
+        self.current().source.settings.clone()
     }
 
     /// What handshakes take it from.
@@ -121,8 +140,8 @@ impl Reloadable {
         Arc::clone(&self.expiries)
     }
 
-    fn source(&self) -> MutexGuard<'_, Source> {
-        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

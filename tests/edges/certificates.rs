@@ -4,8 +4,10 @@ use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
@@ -13,8 +15,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 use session_gateway::config;
 use session_gateway::gateway::Files;
+use session_gateway::tls::{Loaded, Settings};
 
-use super::support::{Authority, PATIENCE, Setup, Site, eventually_within, get, ok};
+use super::support::{Authority, PATIENCE, Setup, Site, eventually, eventually_within, get, ok};
 
 /// Takes down what it is shown, and believes it.
 #[derive(Debug, Default)]
@@ -91,14 +94,18 @@ fn client_is_shown_the_certificate_for_its_name_and_others_the_first() {
     let (authority, dir) = (Authority::new(), tempfile::tempdir().unwrap());
     authority.issue(dir.path(), "a", &["a.example", "WWW.a.example"]);
     authority.issue(dir.path(), "b", &["*.b.example", "a.example"]);
-    let site = with(dir.path(), &["a", "b"]).start();
+    authority.issue(dir.path(), "own", &["own.b.example", "*.a.example"]);
+    let site = with(dir.path(), &["a", "b", "own"]).start();
     let first = der(&site.dir().join("dev.crt"));
-    let [a, b] = ["a.crt", "b.crt"].map(|file| der(&dir.path().join(file)));
+    let [a, b, own] = ["a.crt", "b.crt", "own.crt"].map(|file| der(&dir.path().join(file)));
     for (name, expected) in [
         ("a.example", &a),
         ("A.Example", &a),
         ("www.a.example", &a),
         ("x.b.example", &b),
+        // A name's own is before a wildcard's, whichever comes first in the file.
+        ("own.b.example", &own),
+        ("x.a.example", &own),
         ("b.example", &first),
         ("y.x.b.example", &first),
         ("other.example", &first),
@@ -194,4 +201,37 @@ fn every_unusable_certificate_is_named_and_an_expired_one_warned_of() {
     let warned = files.doubts();
     assert_eq!(warned.len(), 1, "{warned:?}");
     assert!(warned[0].contains("old.crt") && warned[0].contains("2020-01-01"), "{warned:?}");
+}
+
+#[test]
+fn file_that_is_read_without_end_holds_up_neither_a_reload_nor_a_stop() {
+    let (authority, dir) = (Authority::new(), tempfile::tempdir().unwrap());
+    authority.issue(dir.path(), "a", &["a.example"]);
+    authority.issue(dir.path(), "b", &["a.example"]);
+    let mut site = with(dir.path(), &["a"]).start();
+    let (address, pipe) = (site.https().address, dir.path().join("a.crt"));
+    fs::remove_file(&pipe).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Opened once somebody reads it, who then waits for more.
+    let hangs = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+
+    let tls = site.tls();
+    let installed = thread::scope(|scope| {
+        let installing = scope.spawn(|| {
+            let mut settings = tls.settings();
+            settings.more = vec![Settings::pair(dir.path().join("b.crt"), dir.path().join("b.key"))];
+            tls.install(Loaded::read(&settings).unwrap());
+        });
+        let until = Instant::now() + PATIENCE;
+        while !installing.is_finished() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let in_time = installing.is_finished();
+        in_time.then_some(hangs)
+    });
+    let hangs = installed.expect("it waits for the file");
+    assert!(shown(address, "a.example") == der(&dir.path().join("b.crt")));
+    let stopping = site.stop();
+    eventually("it has stopped", || stopping.is_finished().then_some(()));
+    drop(hangs);
 }
