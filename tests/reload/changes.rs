@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -324,4 +324,90 @@ fn connections_are_believed_as_they_were_announced_whatever_the_file_says_now() 
     reload(&process, |text| replaced(&text, on, http));
     assert_eq!((told(&mut somebodys).as_str(), told(&mut proxys).as_str()), (peer, believed));
     assert_eq!(told(&mut connect(b"")), believed, "now it is a proxy that tells of its client in each request");
+}
+
+#[test]
+fn authority_in_the_same_file_is_another_for_servers_from_then_on() {
+    let (old, new, dir) = (Authority::new(), Authority::new(), tempfile::tempdir().unwrap());
+    let ca = dir.path().join("ca.crt");
+    fs::copy(old.path(), &ca).unwrap();
+    let server = Backend::secure(new.server(&["localhost"]));
+    let setup = setup().servers(&[server.server()]).upstream(&format!("tls.ca = \"{}\"", ca.display()));
+    let process = Process::start(&setup, QUIET);
+    assert_eq!(process.browser().send(get("/")).answer().status(), 502, "nobody known has signed it");
+    fs::copy(new.path(), &ca).unwrap();
+    reload(&process, |text| text);
+    assert_eq!(visit_at(&server, &process.browser(), get("/"), ok()).1.status(), 200);
+}
+
+#[test]
+fn sessions_that_an_address_has_begun_still_count() {
+    let process = Process::start(&setup().session("max_new_per_address = 2\n"), QUIET);
+    let arrive = || visit(&process, &process.browser(), get("/"), ok().session("Patch", "{\"a\":1}")).1.status();
+    assert_eq!([arrive(), arrive(), arrive()], [200, 200, 429]);
+    reload(&process, |text| replaced(&text, "[upstream.app]\n", "[upstream.app]\nmax_idle = 3\n"));
+    assert_eq!(arrive(), 429);
+}
+
+#[test]
+fn servers_of_an_upstream_that_has_changed_stand_as_they_stood() {
+    // Bound, so that nobody else is there, and not listened on.
+    let closed = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    closed.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    let refusing = format!("http://{}", closed.local_addr().unwrap().as_socket().unwrap());
+    let server = Backend::start();
+    let lines = "fail_timeout = \"1h\"\nmax_connections = 1\nconnect_timeout = \"300ms\"\n";
+    let process = Process::start(&setup().servers(&[&refusing, server.server()]).upstream(lines), QUIET);
+    for _ in 0..2 {
+        assert_eq!(visit_at(&server, &process.browser(), get("/"), ok()).1.status(), 200);
+    }
+    let is_up = |server: &str| metric(&process, &format!("upstream_server_up{{upstream=\"app\",server=\"{server}\"}}"));
+    assert_eq!((is_up(&refusing), is_up(server.server())), (0, 1));
+    let under_way = process.browser().send(get("/slow"));
+    let exchange = server.next();
+    reload(&process, |text| replaced(&text, "[upstream.app]\n", "[upstream.app]\nmax_idle = 3\n"));
+    assert_eq!((is_up(&refusing), is_up(server.server())), (0, 1), "it is passed over for as long as before");
+    let more = process.browser().send(get("/more")).answer();
+    assert_eq!(more.status(), 503, "one request has the only place");
+    exchange.reply(ok());
+    assert_eq!(under_way.answer().status(), 200);
+    assert_eq!(visit_at(&server, &process.browser(), get("/"), ok()).1.status(), 200, "it has given it back");
+    server.saw_nothing();
+}
+
+#[test]
+fn connections_that_wait_for_a_place_get_one_of_more_and_fewer_hold_for_those_that_come() {
+    let process = Process::start(&setup().listen("workers = 1\nmax_connections = 2\n"), QUIET);
+    let browser = process.browser();
+    let waits = |count: u64| {
+        let waited = || metric(&process, "connections_waited_total");
+        eventually("it waits", || (waited() == count).then_some(()));
+        process.backend.saw_nothing();
+    };
+    let ask = |client: &mut Pending| client.send(&get("/"));
+    let served = |client: &mut Pending| {
+        process.backend.next().reply(ok());
+        assert_eq!(client.next_answer().status(), 200);
+    };
+    let [mut first, mut second, mut third, mut fourth] = [(); 4].map(|()| None);
+    for client in [&mut first, &mut second] {
+        let client = client.insert(browser.connect());
+        ask(client);
+        served(client);
+    }
+    let third = third.insert(browser.connect());
+    ask(third);
+    waits(1);
+    reload(&process, |text| replaced(&text, "max_connections = 2", "max_connections = 3"));
+    served(third);
+    // Of three, as many go as leave one.
+    reload(&process, |text| replaced(&text, "max_connections = 3", "max_connections = 2"));
+    drop(first);
+    let fourth = fourth.insert(browser.connect());
+    ask(fourth);
+    waits(2);
+    drop(second);
+    served(fourth);
+    ask(third);
+    served(third);
 }

@@ -79,11 +79,14 @@ fn requests_under_way_are_answered_and_so_is_one_more_on_each_connection() {
 
 #[test]
 fn what_takes_longer_than_the_deadline_is_cut() {
-    let process = start("drain_timeout = \"300ms\"\n");
+    let process = start("drain_timeout = \"1500ms\"\n");
     let mut client = process.browser().send(get("/slow"));
     let mut exchange = process.backend.next();
+    let began = Instant::now();
     stops(&process);
     assert!(client.is_closed() && exchange.is_given_up());
+    let took = began.elapsed();
+    assert!((Duration::from_millis(1500)..PATIENCE).contains(&took), "{took:?}");
     assert!(process.end().0);
 }
 

@@ -202,6 +202,12 @@ impl Request {
         self
     }
 
+    /// Method, target and header fields, for one who writes them otherwise.
+    pub fn parts(&self) -> (&str, &str, Vec<(&str, &str)>) {
+        let fields = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        (&self.method, &self.target, fields.collect())
+    }
+
     fn bytes(&self, host: &str, cookies: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         let mut line = |name: &str, value: &str| head.extend([name, ": ", value, "\r\n"]);
