@@ -5,6 +5,11 @@
 mod births;
 #[path = "requests/cross_origin.rs"]
 mod cross_origin;
+#[path = "requests/expectations.rs"]
+mod expectations;
+#[path = "hygiene/frames.rs"]
+#[allow(dead_code)]
+mod frames;
 #[path = "requests/limits.rs"]
 mod limits;
 #[path = "requests/login.rs"]

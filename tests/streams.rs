@@ -9,8 +9,10 @@ use support::*;
 
 /// A close frame with the code 1008 (RFC 6455 sections 5.5.1 and 7.4.1).
 const CLOSE: &[u8] = b"\x88\x17\x03\xf0the session has ended";
-/// Every stream of an ended session ends within a second; the rest is for busy machines.
-const SOON: Duration = Duration::from_millis(2500);
+/// Every stream of an ended session ends within a second.
+const PROMISED: Duration = Duration::from_secs(1);
+/// That, and what a busy machine may take to let everybody see it.
+const SOON: Duration = PROMISED.saturating_add(Duration::from_millis(500));
 
 /// Both ends of a WebSocket.
 fn websocket(site: &Site, browser: &Browser) -> (Pending, Exchange) {

@@ -41,6 +41,11 @@ fn case(name: &'static str, rfc: &'static str, answer: impl AsRef<[u8]>, expecte
     Case { name, rfc, answer: answer.as_ref().to_vec(), expected }
 }
 
+/// What its rows are called.
+pub(crate) fn names() -> Vec<&'static str> {
+    cases().into_iter().map(|case| case.name).collect()
+}
+
 fn cases() -> Vec<Case> {
     [singles(), lengths(), heads(), ends()].into_iter().flatten().collect()
 }

@@ -8,7 +8,7 @@ use super::streams;
 use super::strict::Request;
 
 pub(crate) struct Case {
-    name: &'static str,
+    pub(crate) name: &'static str,
     rfc: &'static str,
     frames: Vec<u8>,
     expected: Expected,
@@ -25,11 +25,13 @@ pub(crate) enum Expected {
     Reset,
     /// The same, but the backend may get what was announced: it is whole before the rest is there to be seen.
     ResetLater,
-    /// The connection ends.
+    /// The connection ends, and its client is told that it is at fault (RFC 9113 section 5.4.1).
     GoAway,
+    /// The connection ends: whoever speaks no HTTP/2 understands no GOAWAY (RFC 9113 section 3.4).
+    Closed,
 }
 
-pub(crate) use Expected::{Answered, GoAway, Reset, ResetLater};
+pub(crate) use Expected::{Answered, Closed, GoAway, Reset, ResetLater};
 
 pub(crate) type Field<'a> = (&'a str, &'a str);
 
@@ -92,7 +94,8 @@ pub(crate) fn case(name: &'static str, rfc: &'static str, frames: Vec<u8>, expec
     Case { name, rfc, frames, expected }
 }
 
-fn cases() -> Vec<Case> {
+/// Every row.
+pub(crate) fn cases() -> Vec<Case> {
     [pseudo(), paths(), hosts(), fields(), streams::cases()].into_iter().flatten().collect()
 }
 
@@ -288,6 +291,9 @@ fn fields() -> Vec<Case> {
     ]
 }
 
+/// RFC 9113 section 7.
+const NO_ERROR: u32 = 0;
+
 /// What has come of stream 1, and whether stream 3 was served.
 #[derive(Debug, PartialEq, Eq)]
 enum Got {
@@ -303,13 +309,13 @@ impl Case {
         let next = frame(HEADERS, END_HEADERS | END_STREAM, 3, &raw(&next));
         let begin = if self.frames.starts_with(b"GET") { vec![] } else { hello() };
         wire.send(&[begin, self.frames.clone(), next].concat());
-        let (mut got, mut goes_on) = (Got::Nothing, None);
+        let (mut got, mut goes_on, mut goaway) = (Got::Nothing, None, None);
         let mut first_ended = false;
         while goes_on.is_none() || (goes_on == Some(true) && !first_ended) {
             match next_frame(&mut wire) {
                 None => goes_on = Some(false),
                 Some(came) => match (came.kind, came.stream) {
-                    (GOAWAY, _) => goes_on = Some(false),
+                    (GOAWAY, _) => (goes_on, goaway) = (Some(false), Some(came.code())),
                     (HEADERS, 1) if got == Got::Nothing => {
                         got = Got::Status(came.status());
                         first_ended |= came.flags & END_STREAM > 0;
@@ -334,11 +340,15 @@ impl Case {
             Expected::Passes(_) => Got::Status(200),
             Answered(status) => Got::Status(*status),
             Reset | ResetLater => Got::Reset,
-            GoAway => Got::Nothing,
+            GoAway | Closed => Got::Nothing,
         };
-        assert_eq!(goes_on, Some(!matches!(self.expected, GoAway)), "whether the connection goes on; {got:?}");
+        assert_eq!(goes_on, Some(!matches!(self.expected, GoAway | Closed)), "whether the connection goes on; {got:?}");
         if goes_on == Some(true) {
             assert_eq!(got, expected);
+        } else {
+            let told = goaway.is_some_and(|code| code != NO_ERROR);
+            assert!(told || matches!(self.expected, Closed), "{goaway:?}: a bare end tells nobody what was wrong");
+            assert!(wire.closes().is_ok_and(|closed| closed), "and it does end");
         }
         let mut seen = stand.seen();
         seen.retain(|request| request.start != "GET /next HTTP/1.1" && !is_late(request));

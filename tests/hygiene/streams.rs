@@ -227,7 +227,7 @@ fn frames() -> Vec<Case> {
             "HTTP/1.1 where HTTP/2 was agreed",
             "RFC 9113 3.4",
             b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
-            GoAway,
+            Closed,
         ),
     ]
 }

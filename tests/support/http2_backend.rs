@@ -111,7 +111,7 @@ impl Http2Backend {
 
     /// Fails if a request has reached this backend that the test did not ask for.
     pub fn saw_nothing(&self) {
-        if let Ok(stream) = self.streams.try_recv() {
+        if let Some(stream) = self.next_within(Duration::from_millis(50)) {
             panic!("the backend got a request that should not have reached it: {:?}", stream.head);
         }
     }

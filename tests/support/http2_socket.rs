@@ -129,30 +129,45 @@ impl Http2Socket {
             if let Some(at) = found {
                 return self.ahead.drain(..at + needle.len()).collect();
             }
-            assert!(self.more(), "the stream ended before that: {:?}", String::from_utf8_lossy(&self.ahead));
+            let more = self.more();
+            assert!(matches!(more, Ok(true)), "{more:?} before that: {:?}", String::from_utf8_lossy(&self.ahead));
         }
     }
 
     /// Waits for so many bytes, whatever they are.
     pub fn takes(&mut self, count: usize) {
         while self.ahead.len() < count {
-            assert!(self.more(), "the stream ended before that");
+            assert!(matches!(self.more(), Ok(true)), "the stream ended before that");
         }
         self.ahead.drain(..count);
     }
 
-    /// All that is still to come before the end, which may be a reset.
+    /// All that is still to come before the end. A reset is none.
     pub fn rest(&mut self) -> Vec<u8> {
-        while self.more() {}
+        while self.more().unwrap_or_else(|error| panic!("no end, but {error}, after {:?}", self.ahead)) {}
         std::mem::take(&mut self.ahead)
     }
 
-    fn more(&mut self) -> bool {
+    /// All that comes before it is reset, and why it is.
+    pub fn until_reset(&mut self) -> (Vec<u8>, Reason) {
+        loop {
+            match self.more() {
+                Ok(more) => assert!(more, "a proper end, where a reset was waited for"),
+                Err(error) => {
+                    let reason = error.reason().expect("a reset of the stream, or a GOAWAY");
+                    return (std::mem::take(&mut self.ahead), reason);
+                }
+            }
+        }
+    }
+
+    /// Reads once; whether there was more, or the end.
+    fn more(&mut self) -> Result<bool, h2::Error> {
         let Self { recv, ahead, on, .. } = self;
         let data = on.block_on(async { timeout(PATIENCE, recv.data()).await });
-        let Some(Ok(data)) = data.expect("more should have come by now") else { return false };
+        let Some(data) = data.expect("more should have come by now").transpose()? else { return Ok(false) };
         recv.flow_control().release_capacity(data.len()).expect("as much as has come");
         ahead.extend_from_slice(&data);
-        true
+        Ok(true)
     }
 }
