@@ -3,8 +3,6 @@
 
 #[path = "abuse/bystander.rs"]
 mod bystander;
-#[path = "abuse/chatty.rs"]
-mod chatty;
 #[path = "abuse/floods.rs"]
 mod floods;
 #[path = "hygiene/frames.rs"]
@@ -148,9 +146,4 @@ fn another_client_beside_floods_is_served_as_ever() {
         attacker.join().expect("no attacker fails");
     }
     beside.assert_as_good_as(&alone);
-}
-
-#[test]
-fn chatty_client_that_hears_what_it_is_told_is_no_flood() {
-    chatty::converse(&chatty::gateway(), 100_000);
 }

@@ -1,19 +1,27 @@
-//! An honest client that has much to say, and says that it has heard.
+//! An honest client that has much to say, and says that it has heard. Beside the floods of `abuse.rs`, but not in one process
+//! with them: those are timed.
+
+#[path = "hygiene/frames.rs"]
+#[allow(dead_code)]
+mod frames;
+#[path = "support/mod.rs"]
+mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use super::frames::{
-    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, WINDOW_UPDATE, frame, hello, next,
+use frames::{
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, WINDOW_UPDATE, block, frame, hello, next,
 };
-use super::slow::request;
-use super::support::{Process, Site};
+use support::{Process, Site};
 
 const MESSAGE: &[u8] = b"sixteen bytes 16";
+const POST: [(&[u8], &[u8]); 4] =
+    [(b":method", b"POST"), (b":scheme", b"https"), (b":authority", b"localhost"), (b":path", b"/")];
 
 /// A gateway in front of a backend that repeats a body as it comes.
-pub(crate) fn gateway() -> Process {
+fn gateway() -> Process {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let server = format!("http://{}", listener.local_addr().expect("a bound address"));
     thread::spawn(move || {
@@ -45,9 +53,9 @@ pub(crate) fn gateway() -> Process {
 
 /// Sends so many messages in one request, each once the one before has come back, and opens both windows and asks how long
 /// the way is for each that comes.
-pub(crate) fn converse(process: &Process, messages: usize) {
+fn converse(process: &Process, messages: usize) {
     let mut wire = process.https().asking_for("h2").open();
-    wire.send(&[hello(), frame(HEADERS, END_HEADERS, 1, &request("POST", "/"))].concat());
+    wire.send(&[hello(), frame(HEADERS, END_HEADERS, 1, &block(&POST))].concat());
     let size = u32::try_from(MESSAGE.len()).expect("short").to_be_bytes();
     let heard =
         [frame(WINDOW_UPDATE, 0, 0, &size), frame(WINDOW_UPDATE, 0, 1, &size), frame(PING, 0, 0, b"how long")].concat();
@@ -74,4 +82,9 @@ pub(crate) fn converse(process: &Process, messages: usize) {
             return;
         }
     }
+}
+
+#[test]
+fn client_that_acknowledges_each_of_a_hundred_thousand_messages_is_no_flood() {
+    converse(&gateway(), 100_000);
 }
