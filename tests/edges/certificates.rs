@@ -1,6 +1,7 @@
 //! Several certificates, by the name that a client asks for, and certificates that change while the gateway runs.
 
 use std::fs;
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -15,7 +16,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 use session_gateway::config;
 use session_gateway::gateway::Files;
-use session_gateway::tls::{Loaded, Settings};
+use session_gateway::tls::{Loaded, Looked, Reloadable, Settings};
 
 use super::support::{Authority, PATIENCE, Setup, Site, eventually, eventually_within, get, ok};
 
@@ -158,7 +159,7 @@ fn certificates_that_change_are_shown_to_the_next_client_and_broken_ones_are_not
     fs::copy(versions[0].join("tls.key"), wrong.join("tls.key")).unwrap();
     switch(&wrong);
     let tls = site.tls();
-    let mut looked = session_gateway::tls::Looked::default();
+    let mut looked = Looked::default();
     assert!(!tls.look(&mut looked).unwrap(), "nothing is read in the moment of the change");
     for _ in 0..3 {
         // The gateway's own look may have come first: then there is nothing to be read again.
@@ -234,4 +235,32 @@ fn file_that_is_read_without_end_holds_up_neither_a_reload_nor_a_stop() {
     let stopping = site.stop();
     eventually("it has stopped", || stopping.is_finished().then_some(()));
     drop(hangs);
+}
+
+#[test]
+fn what_is_installed_while_files_are_read_is_not_replaced_by_what_was_in_them() {
+    let (authority, dir) = (Authority::new(), tempfile::tempdir().unwrap());
+    let pair =
+        |name: &str| Settings::pair(dir.path().join(format!("{name}.crt")), dir.path().join(format!("{name}.key")));
+    for name in ["a", "b"] {
+        authority.issue(dir.path(), name, &["a.example"]);
+    }
+    let tls = Reloadable::new(Loaded::read(&pair("a")).unwrap());
+    let pipe = pair("a").certificate;
+    let good = fs::read(&pipe).unwrap();
+    fs::remove_file(&pipe).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            let mut looked = Looked::default();
+            assert!(!tls.look(&mut looked).unwrap(), "it is not known to be at rest");
+            tls.look(&mut looked)
+        });
+        let mut read = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        tls.install(Loaded::read(&pair("b")).unwrap());
+        read.write_all(&good).unwrap();
+        drop(read);
+        assert!(!looking.join().unwrap().unwrap(), "it is out of date");
+    });
+    assert_eq!(tls.settings(), pair("b"));
 }
