@@ -1,4 +1,4 @@
-//! Clients that send as fast as they can. Each says how much it had sent when it was told to go.
+//! Clients that send as fast as they can. Each says how much it had sent when it was told to go, and how it was told.
 
 use std::time::Duration;
 
@@ -9,11 +9,21 @@ use super::frames::{
 use super::slow::request;
 use super::support::browser::Door;
 
-/// What a client does at these addresses, for clear text and for TLS; how many bytes it sent.
-pub(crate) type Flood = fn(&Door, &Door) -> usize;
+/// What a client does at these addresses, for clear text and for TLS; how that ended.
+pub(crate) type Flood = fn(&Door, &Door) -> Told;
 
-pub(crate) const FLOODS: &[(&str, Flood)] = &[
-    ("rapid reset", |_, https| {
+/// How a flood ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    /// How many bytes it had sent.
+    pub(crate) sent: usize,
+    /// The code of the GOAWAY; none where the connection just ended.
+    pub(crate) code: Option<u32>,
+}
+
+/// Their names, how many bytes an honest client may send of such frames, and what they do.
+pub(crate) const FLOODS: &[(&str, usize, Flood)] = &[
+    ("rapid reset", 1000, |_, https| {
         flood(https, b"", |n| {
             [
                 frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &request("GET", "/")),
@@ -22,7 +32,7 @@ pub(crate) const FLOODS: &[(&str, Flood)] = &[
             .concat()
         })
     }),
-    ("made you reset, by a window", |_, https| {
+    ("made you reset, by a window", 0, |_, https| {
         flood(https, b"", |n| {
             [
                 frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &request("GET", "/big")),
@@ -31,7 +41,7 @@ pub(crate) const FLOODS: &[(&str, Flood)] = &[
             .concat()
         })
     }),
-    ("made you reset, by a length", |_, https| {
+    ("made you reset, by a length", 6000, |_, https| {
         flood(https, b"", |n| {
             let fields = block(&[(b"content-length", b"5")]);
             [
@@ -41,37 +51,37 @@ pub(crate) const FLOODS: &[(&str, Flood)] = &[
             .concat()
         })
     }),
-    ("requests that are none", |_, https| {
+    ("requests that are none", 1400, |_, https| {
         flood(https, b"", |n| frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &block(&[(b":method", b"GET")])))
     }),
-    ("continuations", |_, https| {
+    ("continuations", 0, |_, https| {
         let head = frame(HEADERS, END_STREAM, 1, &request("GET", "/"));
         flood(https, &head, |_| frame(CONTINUATION, 0, 1, &block(&[(b"x", b"y")])))
     }),
-    ("empty continuations", |_, https| {
+    ("empty continuations", 0, |_, https| {
         let head = frame(HEADERS, END_STREAM, 1, &request("GET", "/"));
         flood(https, &head, |_| frame(CONTINUATION, 0, 1, &[]))
     }),
-    ("settings", |_, https| flood(https, b"", |_| frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]))),
-    ("acknowledged settings", |_, https| flood(https, b"", |_| frame(SETTINGS, 1, 0, &[]))),
-    ("pings", |_, https| flood(https, b"", |_| frame(PING, 0, 0, &[0; 8]))),
-    ("priorities", |_, https| flood(https, b"", |n| frame(2, 0, stream(n), &[0, 0, 0, 0, 16]))),
-    ("windows", |_, https| flood(https, b"", |_| frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]))),
-    ("frames of no kind", |_, https| flood(https, b"", |_| frame(0xbe, 0, 0, b"ef"))),
-    ("empty data", |_, https| {
+    ("settings", 4000, |_, https| flood(https, b"", |_| frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]))),
+    ("acknowledged settings", 0, |_, https| flood(https, b"", |_| frame(SETTINGS, 1, 0, &[]))),
+    ("pings", 60_000, |_, https| flood(https, b"", |_| frame(PING, 0, 0, &[0; 8]))),
+    ("priorities", 14_000, |_, https| flood(https, b"", |n| frame(2, 0, stream(n), &[0, 0, 0, 0, 16]))),
+    ("windows", 100_000, |_, https| flood(https, b"", |_| frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]))),
+    ("frames of no kind", 100_000, |_, https| flood(https, b"", |_| frame(0xbe, 0, 0, b"ef"))),
+    ("empty data", 500, |_, https| {
         let head = frame(HEADERS, END_HEADERS, 1, &request("POST", "/"));
         flood(https, &head, |_| frame(DATA, 0, 1, &[]))
     }),
-    ("data of padding", |_, https| {
+    ("data of padding", 700, |_, https| {
         let head = frame(HEADERS, END_HEADERS, 1, &request("POST", "/"));
         flood(https, &head, |_| frame(DATA, 8, 1, &[3, 0, 0, 0]))
     }),
-    ("an HPACK bomb", |_, https| flood(https, b"", |n| bomb(stream(n)))),
-    ("a megabyte of headers in HTTP/2", |_, https| {
+    ("an HPACK bomb", 4000, |_, https| flood(https, b"", |n| bomb(stream(n)))),
+    ("a megabyte of headers in HTTP/2", 16_000, |_, https| {
         let head = frame(HEADERS, END_STREAM, 1, &request("GET", "/"));
         flood(https, &head, |_| frame(CONTINUATION, 0, 1, &block(&[(b"x", &[b'y'; 8000])])))
     }),
-    ("a megabyte of headers", |http, _| {
+    ("a megabyte of headers", 16_000, |http, _| {
         let mut wire = http.open();
         let begun = wire.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n");
         let line = [b"X: ".as_slice(), &[b'y'; 1000], b"\r\n"].concat();
@@ -83,7 +93,7 @@ pub(crate) const FLOODS: &[(&str, Flood)] = &[
             }
             sent += line.len();
         }
-        sent
+        Told { sent, code: None }
     }),
 ];
 
@@ -104,14 +114,15 @@ fn bomb(stream: u32) -> Vec<u8> {
 }
 
 /// Sends what begins it, then one after the other of these, until it is told to go; at most a megabyte.
-fn flood(https: &Door, begin: &[u8], more: impl Fn(u32) -> Vec<u8>) -> usize {
+fn flood(https: &Door, begin: &[u8], more: impl Fn(u32) -> Vec<u8>) -> Told {
     let mut wire = https.asking_for("h2").open();
     wire.send(&[&hello(), begin].concat());
     wire.set_patience(Some(Duration::from_millis(1)));
     let (mut sent, mut number) = (0, 0);
     while sent < 1 << 20 {
         let mut batch = Vec::new();
-        while batch.len() < 2048 {
+        // At first few at once, so that it is seen after how many it is told.
+        while batch.len() < if sent < 4 * 1024 { 256 } else { 2048 } {
             batch.extend(more(number));
             number += 1;
         }
@@ -121,12 +132,12 @@ fn flood(https: &Door, begin: &[u8], more: impl Fn(u32) -> Vec<u8>) -> usize {
         sent += batch.len();
         loop {
             match next(&mut wire) {
-                Ok(Some(came)) if came.kind == GOAWAY => return sent,
+                Ok(Some(came)) if came.kind == GOAWAY => return Told { sent, code: Some(came.code()) },
                 Ok(Some(_)) => {}
-                Ok(None) => return sent,
+                Ok(None) => return Told { sent, code: None },
                 Err(_) => break,
             }
         }
     }
-    sent
+    Told { sent, code: None }
 }
