@@ -504,3 +504,17 @@ fn a_signal_stops_it_in_order() {
     assert!(success, "{printed}");
     assert!(printed.contains("/slow"), "the last access line is written: {printed}");
 }
+
+#[test]
+fn who_was_seen_last_is_listed_first() {
+    let site = Site::new();
+    let browsers: Vec<_> = (0..6).map(|_| site.login("alice")).collect();
+    let mut ids = Vec::new();
+    for browser in &browsers {
+        site.wait(100);
+        ids.insert(0, site.look(browser).id().to_owned());
+    }
+    let listed: Vec<_> =
+        sessions(&site, "alice").iter().map(|one| one["id"].as_str().unwrap_or("").to_owned()).collect();
+    assert_eq!(listed, ids);
+}

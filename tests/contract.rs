@@ -786,3 +786,37 @@ fn another_prefix_is_used_and_guarded_in_both_directions() {
     assert_eq!(seen.header("X-Acme-Data"), Some("{}"));
     assert_eq!(answer.head.fields.aliases_of("X-Acme-"), Vec::<&str>::new());
 }
+
+#[test]
+fn another_users_login_is_as_short_as_any_though_the_one_before_was_to_persist() {
+    let site = Site::new();
+    let browser = site.login("alice");
+    site.visit(&browser, post("/remember"), ok().session("Persist", "true"));
+    let outlives = |answer: &Answer| answer.sid().expect("a login's cookie").attribute("max-age").is_some();
+    assert!(outlives(&site.login_as(&browser, "alice")), "the same user's goes on");
+    assert!(!outlives(&site.login_as(&browser, "bob")), "nobody has asked for that");
+}
+
+#[test]
+fn a_login_with_a_guest_ticket_that_somebody_else_has_long_filled_takes_nothing_of_it() {
+    let site = Site::new();
+    let attacker = site.guest();
+    let victim = attacker.copy();
+    site.patch(&attacker, r#"{"cart":["planted"]}"#);
+    // Longer than any request of the victim's own can have been under way.
+    site.wait(600);
+    site.login_as(&victim, "alice");
+    assert_eq!((site.look(&victim).user(), site.look(&victim).data()), (Some("alice"), Some(json!({}))));
+    let theirs = site.look(&attacker);
+    assert_eq!((theirs.user(), theirs.data()), (None, Some(json!({"cart": ["planted"]}))));
+}
+
+#[test]
+fn where_there_is_no_session_nothing_that_is_asked_of_it_is_read() {
+    let site = Site::build().routes(&["path = \"/\"\nupstream = \"app\"\nsession = false"]).start();
+    for (name, value) in [("Patch", "no JSON"), ("User", ""), ("End", "that"), ("Unheard-Of", "1")] {
+        let (_, answer) = site.visit(&site.browser(), get("/"), ok().session(name, value));
+        assert_eq!(answer.status(), 200, "{name}");
+        assert_eq!(answer.head.fields.aliases_of("X-Session-"), Vec::<&str>::new());
+    }
+}

@@ -7,6 +7,8 @@ mod certificates;
 mod clients;
 #[path = "edges/forwarded.rs"]
 mod forwarded;
+#[path = "edges/headers.rs"]
+mod headers;
 #[path = "edges/proxy_protocol.rs"]
 mod proxy_protocol;
 #[path = "edges/resumption.rs"]

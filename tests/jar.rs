@@ -575,3 +575,59 @@ fn what_cannot_be_stored_is_never_reported_as_done_and_never_reaches_the_browser
         (answer.answer().status() == 200).then_some(())
     });
 }
+
+#[test]
+fn a_cookie_goes_to_the_upstream_that_set_it_and_to_no_other_with_a_jar() {
+    let other = Backend::start();
+    let routes = ["path = \"/\"\nupstream = \"app\"", "path = \"/other\"\nupstream = \"other\""];
+    let lines = format!("trust = \"full\"\n{APP}");
+    let site = Site::build().upstream(APP).another("other", &other, &lines).routes(&routes).start();
+    let browser = logged_in(&site, "one");
+    let ask = |reply: Reply| {
+        let pending = browser.send(get("/other"));
+        let exchange = other.next();
+        let seen = exchange.header("Cookie").map(str::to_owned);
+        exchange.reply(reply);
+        let answer = pending.answer();
+        assert!(answer.headers_all("Set-Cookie").iter().all(|line| line.starts_with(COOKIE)));
+        seen
+    };
+    assert_eq!(ask(set("session=theirs; Path=/")), None, "one application's login is nothing to another");
+    assert_eq!(sees(&site, &browser, get("/")).as_deref(), Some("session=one"));
+    assert_eq!(ask(ok()).as_deref(), Some("session=theirs"));
+}
+
+#[test]
+fn a_login_that_fails_with_an_error_renews_nothing() {
+    let site = Site::build().upstream(APP).start();
+    let browser = logged_in(&site, "one");
+    let before = browser.sid();
+    let (_, answer) = site.visit(&browser, post("/login"), status("500 Internal Server Error"));
+    assert_eq!((answer.status(), browser.sid()), (500, before));
+    assert_eq!(sees(&site, &browser, get("/")).as_deref(), Some("session=one"));
+}
+
+#[test]
+fn what_cannot_be_taken_over_from_a_browser_stays_there() {
+    let site = Site::build().upstream(ADOPTS).start();
+    let browser = site.browser();
+    // Larger than any cookie that a session may keep.
+    browser.plant("session", &"x".repeat(5000));
+    assert_eq!(sees(&site, &browser, get("/")), None, "it would not be kept, and is not believed");
+    assert!(browser.cookie("session").is_some());
+}
+
+#[test]
+fn an_answer_to_a_dead_ticket_takes_nothing_from_the_browser() {
+    let site = Site::build().upstream(ADOPTS).start();
+    let browser = site.guest();
+    let late = browser.copy();
+    late.plant("session", "old");
+    let pending = late.send(get("/slow"));
+    let held = site.backend.next();
+    assert_eq!(held.header("Cookie"), Some("session=old"));
+    site.login_as(&browser, "alice");
+    held.reply(ok());
+    assert_eq!(pending.answer().set_cookies(), Vec::new(), "what was not taken over is not expired");
+    assert_eq!(late.cookie("session").as_deref(), Some("old"));
+}

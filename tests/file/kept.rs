@@ -347,3 +347,22 @@ fn nobody_else_can_read_it() {
     Kept::open(&path, NOW).finish();
     assert_eq!(fs::metadata(&path).expect("the file").permissions().mode() & 0o777, 0o600);
 }
+
+#[test]
+fn a_file_that_is_gone_when_it_is_closed_is_made_anew_with_everything() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("sessions.redb");
+    let (old, new) = (key(), key());
+    let mut kept = Kept::open(&path, NOW);
+    kept.edit(&old, r#"{"old":1}"#);
+    kept.write();
+    fs::remove_file(&path).expect("it was there");
+    kept.edit(&new, r#"{"new":1}"#);
+    kept.finish();
+    let again = Kept::open(&path, NOW);
+    assert_eq!(again.found.kept, 2);
+    assert_eq!(
+        [again.data(&old), again.data(&new)],
+        [r#"{"old":1}"#, r#"{"new":1}"#].map(|data| Some(data.to_owned()))
+    );
+}

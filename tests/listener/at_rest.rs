@@ -117,3 +117,17 @@ fn stop_closes_connections_at_rest_at_once() {
     assert_eq!(stream.read_to_end(&mut end).unwrap(), 0);
     server.join();
 }
+
+#[test]
+fn empty_line_that_came_before_it_rests_is_no_part_of_the_next_request() {
+    let server = Server::start(Edge::Http, limits());
+    for (rests, blank) in [(1, "\r\n"), (2, "\r\n\r\n")] {
+        let mut stream = server.connect();
+        assert_eq!(get(&mut stream, "/hello"), "hello");
+        stream.write_all(blank.as_bytes()).unwrap();
+        eventually_rests(&server, rests);
+        assert_eq!(get(&mut stream, "/hello"), "hello", "{blank:?}");
+        drop(stream);
+        eventually("it is gone", || read(&server.counters.open) == 0);
+    }
+}

@@ -158,3 +158,17 @@ fn a_change_of_privilege_let_in_before_a_renewal_kills_the_renewed_ticket_howeve
         site.look(&browser).assert_stranger();
     }
 }
+
+#[test]
+fn logout_beats_a_read_in_flight_with_a_ticket_that_was_renewed() {
+    let site = patient();
+    let browser = site.login("alice");
+    let old = browser.copy();
+    site.wait(RENEWAL_DUE);
+    site.look(&browser);
+    let (reading, read) = begin(&site, &old, get("/slow"));
+    assert_eq!(read.session("User"), Some("alice"));
+    site.logout(&browser);
+    read.reply(ok());
+    assert_eq!(reading.answer().sid(), None, "nobody gets a new ticket to a session that is gone");
+}

@@ -1,6 +1,9 @@
 //! How much a request may be, and how many of them a connection may carry.
 
+use std::time::{Duration, Instant};
+
 use super::{is_refused, passes, refused};
+use crate::frames::{END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, block, frame, hello, next};
 use crate::support::wire::chunk;
 use crate::support::*;
 
@@ -107,4 +110,31 @@ fn a_connection_is_closed_in_order_after_its_last_request() {
         assert_eq!(sent.answer().status, 200);
     }
     eventually("the connection was closed", || client.send("GET", "/", &[]).outcome().is_err().then_some(()));
+}
+
+#[test]
+fn pings_alone_keep_no_connection_open() {
+    let site = Site::build().listen("keepalive = \"600ms\"\n").start();
+    let mut wire = site.https().asking_for("h2").open();
+    let fields: [(&[u8], &[u8]); 4] =
+        [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"localhost"), (b":path", b"/")];
+    wire.send(&[hello(), frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&fields))].concat());
+    site.backend.next().reply(ok());
+    let (mut pongs, mut idle_since) = (0, None);
+    wire.set_patience(Some(Duration::from_millis(50)));
+    let idle = loop {
+        match next(&mut wire) {
+            Ok(Some(came)) if came.kind == PING => pongs += 1,
+            Ok(Some(came)) if came.flags & END_STREAM > 0 && came.stream == 1 => idle_since = Some(Instant::now()),
+            Ok(Some(came)) if came.kind == GOAWAY => break idle_since.expect("its answer first").elapsed(),
+            Ok(Some(_)) => {}
+            Ok(None) => break idle_since.expect("its answer first").elapsed(),
+            Err(_) => drop(wire.send(&frame(PING, 0, 0, &[0; 8]))),
+        }
+        assert!(
+            idle_since.is_none_or(|since| since.elapsed() < PATIENCE),
+            "{pongs} pings are answered, without an end"
+        );
+    };
+    assert!(pongs > 0 && idle >= Duration::from_millis(500), "{pongs} pings, {idle:?}");
 }

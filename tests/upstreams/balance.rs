@@ -243,3 +243,17 @@ fn a_server_that_is_passed_over_is_told_of_once() {
     });
     assert_eq!(process.logged("no longer").matches("has failed").count(), 1);
 }
+
+#[test]
+fn a_server_stands_as_it_stood_when_its_upstream_changes() {
+    let (_socket, refusing) = closed();
+    let other = Backend::start();
+    let lines = "fail_timeout = \"1h\"";
+    let mut site = Site::build().servers(&[&refusing, other.server()]).upstream(lines).listen("workers = 1").start();
+    for _ in 0..2 {
+        asks(&site, &other);
+    }
+    assert!(!is_up(&site, &refusing));
+    site.reload(|config| config.proxy.upstreams[0].response_timeout = Duration::from_secs(7));
+    assert!(!is_up(&site, &refusing) && is_up(&site, other.server()));
+}

@@ -171,3 +171,64 @@ fn each_change_is_told_in_one_line_with_its_reason() {
     let log = process.logged("passes its health checks again");
     assert_eq!(log.matches("health checks").count(), 2, "{log}");
 }
+
+#[test]
+fn one_good_answer_is_not_enough_to_come_back() {
+    let patient = Patient::new();
+    let lines = "health = { path = \"/healthz\", interval = \"20ms\", rise = 1000, fall = 1 }";
+    let site = Site::build().servers(&[&patient.server]).upstream(lines).start();
+    patient.set(false);
+    patient.until_up(&site, false);
+    patient.set(true);
+    let before = patient.checks();
+    eventually("it has passed several checks", || (patient.checks() > before + 3).then_some(()));
+    assert_eq!(site.plain().send(get("/")).answer().status(), 503);
+}
+
+#[test]
+fn an_answer_that_leads_elsewhere_is_a_good_one_and_an_error_is_none() {
+    for (answer, up) in [("302 Found", true), ("204 No Content", true), ("404 Not Found", false), ("503 Busy", false)] {
+        let lines = "health = { path = \"/healthz\", interval = \"1h\", fall = 1 }";
+        let site = Site::build().upstream(lines).start();
+        site.backend.next().reply(status(answer));
+        let labels = [("upstream", "app"), ("server", site.backend.server())];
+        let is_up = || site.metric("session_gateway_upstream_server_up", &labels) == 1;
+        if up {
+            // Long enough for it to have been understood.
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            assert!(is_up(), "{answer}");
+        } else {
+            eventually("it is taken out", || (!is_up()).then_some(()));
+        }
+    }
+}
+
+#[test]
+fn who_waits_for_a_place_learns_of_a_server_that_comes_back() {
+    let (well, sick) = (Backend::start(), Patient::new());
+    sick.set(false);
+    let lines = format!("{OFTEN}\nmax_connections = 1\nconnect_timeout = \"4s\"");
+    let site = Site::build().servers(&[&sick.server, well.server()]).upstream(&lines).start();
+    let (stop, stopped) = std::sync::mpsc::channel::<Exchange>();
+    let held = thread::spawn(move || {
+        // Its checks are passed; the one request is kept until the end.
+        while let Some(exchange) = well.next_within(PATIENCE) {
+            if exchange.target() == "/healthz" {
+                exchange.reply(ok());
+            } else if stop.send(exchange).is_err() {
+                return;
+            }
+        }
+    });
+    sick.until_up(&site, false);
+    let first = site.plain().send(get("/held"));
+    let kept = stopped.recv_timeout(PATIENCE).expect("the request comes to the one that is well");
+    let waits = site.plain().send(get("/waits"));
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    sick.set(true);
+    assert_eq!(waits.answer().status(), 200, "it does not wait for what is held");
+    kept.reply(ok());
+    assert_eq!(first.answer().status(), 200);
+    drop((stopped, site));
+    let _ = held.join();
+}

@@ -133,6 +133,8 @@ mod tests {
             &[(origin, "https://a.example:8443")],
             &[(origin, "http://a.example")],
             &[(origin, "http://app.example:8443")],
+            &[(origin, "https://app.example:84430")],
+            &[(origin, "https://app.example")],
             &[(origin, "ftp://a.example")],
             &[(origin, "a.example")],
         ] {

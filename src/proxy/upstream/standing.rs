@@ -117,3 +117,29 @@ impl Standing {
         tracing::warn!(%upstream, %server, %error, "the server fails its health checks: no request goes to it");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tolerance(fail_timeout: Duration) -> Tolerance {
+        Tolerance { max_fails: 2, fail_timeout }
+    }
+
+    #[test]
+    fn once_its_time_is_over_one_request_alone_finds_out_how_it_is() {
+        let standing = Standing::new("app", &Server::Unix("/run/app.sock".into()));
+        let (long, short) = (tolerance(Duration::from_hours(1)), tolerance(Duration::from_millis(1)));
+        standing.failed(short);
+        assert!(standing.admits(long) && standing.admits(long), "it has failed once");
+        standing.failed(short);
+        std::thread::sleep(Duration::from_millis(20));
+        standing.failed(short);
+        standing.failed(short);
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(standing.admits(long));
+        assert!(!standing.admits(long) && standing.is_passed_over(), "the others wait for what comes of that");
+        standing.answered();
+        assert!(standing.admits(long) && standing.admits(long));
+    }
+}
