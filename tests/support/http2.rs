@@ -1,6 +1,7 @@
 //! An HTTP/2 client over TLS, hyper's, which keeps names as they are given and can send trailers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
@@ -102,15 +103,23 @@ impl Pending<'_> {
 
     /// Waits for the whole answer, or for the stream's or the connection's error.
     pub fn outcome(self) -> hyper::Result<Answer> {
+        self.outcome_within(PATIENCE).expect("an HTTP/2 answer should have come by now")
+    }
+
+    /// The same, where it is not sure that there is one so soon; then the stream is reset.
+    pub fn outcome_within(mut self, span: Duration) -> Option<hyper::Result<Answer>> {
+        let task = &mut self.task;
         let whole = async {
-            let (head, body) = self.task.await.expect("the client does not panic")?.into_parts();
+            let (head, body) = task.await.expect("the client does not panic")?.into_parts();
             let body = body.collect().await?;
             let trailers = body.trailers().cloned().unwrap_or_default();
             Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes(), trailers })
         };
-        self.runtime
-            .block_on(async { timeout(PATIENCE, whole).await })
-            .expect("an HTTP/2 answer should have come by now")
+        let outcome = self.runtime.block_on(async { timeout(span, whole).await.ok() });
+        if outcome.is_none() {
+            self.task.abort();
+        }
+        outcome
     }
 }
 

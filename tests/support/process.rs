@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use session_gateway::tls;
 use tempfile::TempDir;
@@ -128,7 +128,15 @@ impl Process {
     }
 
     fn refusal_from(dir: &Arc<TempDir>, setup: &Setup, input: Stdio, before: &str) -> String {
-        let child = Self::spawn(dir, setup, &Backend::start(), ("access = \"off\"", input, before));
+        let mut child = Self::spawn(dir, setup, &Backend::start(), ("access = \"off\"", input, before));
+        let deadline = Instant::now() + PATIENCE;
+        while child.try_wait().expect("a child is waited for").is_none() {
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                panic!("it should have refused to run by now");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
         let output = child.wait_with_output().expect("a child is waited for");
         assert!(!output.status.success(), "it should have refused to run");
         String::from_utf8_lossy(&output.stderr).into_owned()

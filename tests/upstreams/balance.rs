@@ -257,3 +257,30 @@ fn a_server_stands_as_it_stood_when_its_upstream_changes() {
     site.reload(|config| config.proxy.upstreams[0].response_timeout = Duration::from_secs(7));
     assert!(!is_up(&site, &refusing) && is_up(&site, other.server()));
 }
+
+#[test]
+fn no_more_wait_than_may_and_who_comes_then_is_refused_at_once() {
+    const MOST: usize = 1024;
+    let server = Backend::start();
+    let site = setup(
+        &[&server],
+        "max_connections = 1
+connect_timeout = \"30s\"",
+    )
+    .start();
+    let first = site.plain().send(get("/held"));
+    let held = server.next();
+    // Over HTTP/2, lest each of them need a socket.
+    let clients: Vec<_> = (0..11).map(|_| site.http2()).collect();
+    let asked: Vec<_> = (0..1100).map(|number| clients[number / 100].send("GET", "/", &[])).collect();
+    eventually("all have come", || {
+        let refused = site.metric_if_any("session_gateway_requests_total", &[("status", "503")]);
+        (refused == Some(1100 - MOST as u64)).then_some(())
+    });
+    let mut answered = asked.into_iter().filter_map(|asked| asked.outcome_within(Duration::from_millis(1)));
+    assert!(answered.all(|outcome| outcome.is_ok_and(|answer| answer.status == 503)));
+    drop(answered);
+    drop(clients);
+    held.reply(ok());
+    assert_eq!(first.answer().status(), 200);
+}
