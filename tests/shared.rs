@@ -151,3 +151,39 @@ fn a_user_with_the_rights_of_the_documentation_can_do_all_there_is() {
     assert_eq!(site.metric("session_gateway_store_failures_total", &[]), 0);
     assert!(site.metric("session_gateway_near_cache_hits_total", &[]) > 0, "Redis tells of changes");
 }
+
+#[test]
+fn what_redis_keeps_of_a_session_that_has_ended_is_that_it_has() {
+    let mut site = Site::build().redis(Redis::start(), "").start();
+    let logged_out = site.login("alice");
+    site.patch(&logged_out, r#"{"card":"4000-1234"}"#);
+    site.logout(&logged_out);
+    // A login leaves the visitor's old ticket dead in the same way.
+    let kept = site.keep(r#"{"card":"4000-1234"}"#);
+    site.login_as(&kept, "bob");
+    site.logout(&kept);
+    let dump = site.redis().dump();
+    let remembered: Vec<_> = dump.entries.iter().filter(|entry| entry.field("m").is_some()).collect();
+    assert!(remembered.len() >= 3, "{remembered:?}");
+    for entry in remembered {
+        assert_eq!(entry.parts.len(), 2, "more than a mark: {entry:?}");
+    }
+    let card = b"4000-1234";
+    assert!(!dump.strings().any(|text| text.windows(card.len()).any(|window| window == card)));
+}
+
+#[test]
+fn a_session_that_persists_is_found_among_its_users_for_as_long_as_it_lasts() {
+    let site = Site::build().redis(Redis::start(), "").start();
+    let remembered = site.login("alice");
+    site.visit(&remembered, post("/remember"), ok().session("Persist", "true"));
+    // Longer than any session lasts that does not persist; then others of hers begin, and the index is looked over.
+    site.wait(13 * 3600);
+    let another = site.login("alice");
+    // Whoever comes back is entered again, for the ticket is renewed: nobody has come back yet.
+    let revoked = site.admin(request("DELETE", "/sessions?user=alice"));
+    assert_eq!(revoked.text(), r#"{"revoked":2}"#);
+    for browser in [remembered, another] {
+        assert_eq!(site.look(&browser).user(), None, "signed out everywhere");
+    }
+}
