@@ -63,11 +63,11 @@ fn keep(mut file: File, memory: &Memory, clock: &Clock, stopped: &Receiver<()>) 
     let mut state = State { path: file.settings().path.display().to_string(), failing_since: None };
     let mut due = Instant::now() + rest;
     while stopped.recv_timeout(due.saturating_duration_since(Instant::now())) == Err(RecvTimeoutError::Timeout) {
-        let begun = Instant::now();
+        let (begun, as_of) = (Instant::now(), jiff::Timestamp::now());
         let written = file.write(memory, clock.now());
         due = begun + if written.is_ok() { rest } else { rest.max(RETRY_AFTER) };
         if written.is_ok() {
-            tracing::debug!(took = begun.elapsed().as_micros(), "the session file has everything");
+            tracing::debug!(took = begun.elapsed().as_micros(), %as_of, "the session file has everything");
         }
         state.tell(written);
     }

@@ -156,10 +156,9 @@ fn obedient(backend: &Backend, done: &AtomicBool) {
 /// From when on the gateway had written nothing, as its log says; `born` where it had written nothing at all.
 fn written_until(log: &str, born: SystemTime) -> SystemTime {
     let Some(line) = log.lines().rfind(|line| line.contains("the session file has everything")) else { return born };
-    let (at, _) = line.split_once(' ').expect("a line begins with the time");
-    let at: jiff::Timestamp = at.parse().unwrap_or_else(|_| panic!("no time: {line}"));
-    let took = line.rsplit_once("took=").and_then(|(_, micros)| micros.trim().parse().ok());
-    SystemTime::from(at) - Duration::from_micros(took.unwrap_or_else(|| panic!("no duration: {line}")))
+    let (_, as_of) = line.rsplit_once("as_of=").unwrap_or_else(|| panic!("no moment: {line}"));
+    let as_of: jiff::Timestamp = as_of.trim().parse().unwrap_or_else(|_| panic!("no time: {line}"));
+    as_of.into()
 }
 
 struct Random(u64);
