@@ -7,33 +7,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::pulse::{Doing, EARNED_A_SECOND, Pulse};
 use super::{Counters, Limits};
 
-/// How often a connection is looked at within the shortest timeout, at least: it is ended at most a sixteenth too late, and
-/// never too early. It has another sixteenth to close by itself.
-const SWEEPS: u32 = 16;
+/// How often a connection is looked at within the shortest timeout, at least: it is ended at most a thirty-second part too
+/// late, and never too early. It has another such part to close by itself.
+const SWEEPS: u32 = 32;
+/// How many periods a sweep counts for at most, however late it comes: who was not let run has heard nobody, either.
+const MOST: u32 = 2;
 /// How seldom, however long they are.
-const SELDOM: Duration = Duration::from_millis(500);
+const SELDOM: Duration = Duration::from_millis(250);
 /// How long a client may seem to take nothing where what it is sent fills its socket. The system knows better, and is told to
 /// end it much sooner; this is for systems that do not.
 const BLOCKED: Duration = Duration::from_mins(1);
 
-/// How many sweeps a connection is between two requests until it gives up what it only needs for one. It is a second, or less.
-const RESTING: u32 = 2;
+/// How long a connection is between two requests until it gives up what it only needs for one, at most.
+const REST: Duration = Duration::from_secs(1);
 
-/// How many sweeps a connection may take, by what it is doing.
+/// How long a connection may be quiet, by what it is doing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Patience {
     /// Waiting for a request's head.
-    head: u32,
+    head: Duration,
     /// Between two requests.
-    idle: u32,
+    idle: Duration,
+    /// The same, until it gives up what it only needs for one.
+    rest: Duration,
     /// Waiting for the client to take a response.
-    stalled: u32,
+    stalled: Duration,
     /// The same where its socket is full.
-    blocked: u32,
+    blocked: Duration,
 }
 
 /// The open connections of one listening socket.
@@ -66,14 +71,12 @@ impl Connections {
     pub(super) fn keep_to(&self, limits: &Limits) {
         let shortest = limits.header_timeout.min(limits.keepalive).min(limits.write_timeout);
         let period = (shortest / SWEEPS).clamp(Duration::from_millis(1), SELDOM);
-        let sweeps = |timeout: Duration| {
-            u32::try_from(timeout.as_nanos().div_ceil(period.as_nanos())).unwrap_or(u32::MAX).min(u32::MAX - 1)
-        };
         self.patience.set(Patience {
-            head: sweeps(limits.header_timeout),
-            idle: sweeps(limits.keepalive),
-            stalled: sweeps(limits.write_timeout),
-            blocked: sweeps(limits.write_timeout.max(BLOCKED)),
+            head: limits.header_timeout,
+            idle: limits.keepalive,
+            rest: (shortest / 8).min(REST),
+            stalled: limits.write_timeout,
+            blocked: limits.write_timeout.max(BLOCKED),
         });
         if self.period.replace(period) != period {
             self.changed.notify_one();
@@ -82,38 +85,44 @@ impl Connections {
 
     /// Ends connections that do nothing for too long. One timer for all of them.
     pub(super) async fn sweep(&self) -> Infallible {
+        let mut last = Instant::now();
         loop {
+            let period = self.period.get();
             tokio::select! {
-                () = tokio::time::sleep(self.period.get()) => {}
+                () = tokio::time::sleep_until(last + period) => {}
                 () = self.changed.notified() => continue,
             }
+            // Timers are late where there is much to do, and that adds up.
+            let passed = last.elapsed().min(period * MOST);
+            last = Instant::now();
             for pulse in self.open.borrow().iter() {
-                self.look_at(pulse);
+                self.look_at(pulse, passed);
             }
         }
     }
 
-    fn look_at(&self, pulse: &Pulse) {
-        let a_second = self.period.get().as_millis().max(1) * u128::from(EARNED_A_SECOND) / 1000;
-        pulse.earn(u32::try_from(a_second).unwrap_or(u32::MAX));
-        let doing = pulse.doing();
+    /// So much time has passed since the last look.
+    fn look_at(&self, pulse: &Pulse, passed: Duration) {
+        let earned = passed.as_micros() * u128::from(EARNED_A_SECOND) / 1_000_000;
+        pulse.earn(u32::try_from(earned).unwrap_or(u32::MAX));
+        let (doing, patience) = (pulse.doing(), self.patience.get());
         let beat = pulse.seen.replace(pulse.generation()) != pulse.generation();
         let began = pulse.seen_head.replace(pulse.head()) != pulse.head();
         let moved = if doing == Doing::Head { began } else { beat };
         // Where nothing else goes on, the whole connection is ended, below.
-        let given_up = pulse.give_up_untaken(self.patience.get().stalled, beat || doing == Doing::Work);
+        let given_up = pulse.give_up_untaken(passed, patience.stalled, beat || doing == Doing::Work);
         self.counters.timeouts.add(given_up as u64);
         if pulse.seen_doing.replace(doing) != doing || moved || doing == Doing::Work {
-            pulse.quiet.set(0);
+            pulse.quiet.set(Duration::ZERO);
             pulse.overdue.set(false);
             return;
         }
-        let quiet = pulse.quiet.get().saturating_add(1);
+        let before = pulse.quiet.get();
+        let quiet = before + passed;
         pulse.quiet.set(quiet);
-        if doing == Doing::Nothing && quiet == RESTING {
+        if doing == Doing::Nothing && (before..quiet).contains(&patience.rest) {
             pulse.rest();
         }
-        let patience = self.patience.get();
         let most = match doing {
             Doing::Head => patience.head,
             Doing::Nothing => patience.idle,

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 mod bytes;
 mod in_flight;
@@ -102,8 +103,8 @@ pub(super) struct Pulse {
     pub(super) seen_doing: Cell<Doing>,
     /// Whether it has been quiet for too long, and was told.
     pub(super) overdue: Cell<bool>,
-    /// How many sweeps in turn saw no change.
-    pub(super) quiet: Cell<u32>,
+    /// How long sweeps have seen no change.
+    pub(super) quiet: Cell<Duration>,
 }
 
 impl Pulse {
@@ -135,7 +136,7 @@ impl Pulse {
             seen_head: Cell::new(0),
             seen_doing: Cell::new(Doing::Work),
             overdue: Cell::new(false),
-            quiet: Cell::new(0),
+            quiet: Cell::new(Duration::ZERO),
         }
     }
 
@@ -195,10 +196,10 @@ impl Pulse {
         self.timed_out.get()
     }
 
-    /// Takes note that one more sweep has come. Gives up the answers of which the client took nothing in so many of them, if it
-    /// goes on with others; how many that were.
-    pub(super) fn give_up_untaken(&self, sweeps: u32, goes_on: bool) -> usize {
-        self.streams.look(sweeps, goes_on)
+    /// Takes note of the time that has passed since the last sweep. Gives up the answers of which the client has taken nothing
+    /// for so long, if it goes on with others; how many that were.
+    pub(super) fn give_up_untaken(&self, passed: Duration, most: Duration, goes_on: bool) -> usize {
+        self.streams.look(passed, most, goes_on)
     }
 
     /// Takes from the client's allowance; whether it sufficed.

@@ -10,6 +10,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -22,8 +23,8 @@ pub(super) struct Streams(RefCell<Vec<Rc<dyn Untaken>>>);
 
 /// An answer, as far as it may have to be given up.
 trait Untaken {
-    /// Takes note of one more sweep; whether so many in turn have found it as it was, waiting for its client.
-    fn is_overdue(&self, most: u32) -> bool;
+    /// Takes note of the time since the last sweep; whether it has waited for its client for so long.
+    fn is_overdue(&self, passed: Duration, most: Duration) -> bool;
     /// Lets its upstream go.
     fn give_up(&self);
     /// Where [`Streams`] keeps it.
@@ -47,10 +48,10 @@ impl Streams {
         drop(removed);
     }
 
-    /// Takes note of one more sweep, and gives up what so many in turn have found untaken, if the client goes on with
-    /// others; how many that were.
-    pub(super) fn look(&self, most: u32, goes_on: bool) -> usize {
-        let is_overdue = |stream: &&Rc<dyn Untaken>| stream.is_overdue(most) && goes_on;
+    /// Takes note of the time since the last sweep, and gives up what was left untaken for so long, if the client goes on
+    /// with others; how many that were.
+    pub(super) fn look(&self, passed: Duration, most: Duration, goes_on: bool) -> usize {
+        let is_overdue = |stream: &&Rc<dyn Untaken>| stream.is_overdue(passed, most) && goes_on;
         let overdue: Vec<_> = self.0.borrow().iter().filter(is_overdue).cloned().collect();
         for stream in &overdue {
             stream.give_up();
@@ -81,8 +82,8 @@ struct Held<B> {
     body: RefCell<Option<Tracked<B>>>,
     /// Whether it was asked for since the last sweep.
     asked: Cell<bool>,
-    /// How many sweeps in turn it has waited for its client.
-    quiet: Cell<u32>,
+    /// How long sweeps have found it waiting for its client.
+    quiet: Cell<Duration>,
     place: Cell<usize>,
 }
 
@@ -102,9 +103,9 @@ impl<B> Drop for InStream<B> {
 }
 
 impl<B> Untaken for Held<B> {
-    fn is_overdue(&self, most: u32) -> bool {
+    fn is_overdue(&self, passed: Duration, most: Duration) -> bool {
         let waits = !self.asked.take() && self.body.borrow().as_ref().is_some_and(Tracked::is_stalled);
-        self.quiet.set(if waits { self.quiet.get().saturating_add(1) } else { 0 });
+        self.quiet.set(if waits { self.quiet.get() + passed } else { Duration::ZERO });
         waits && self.quiet.get() >= most
     }
 
