@@ -29,6 +29,8 @@ const TEN_SECONDS: Duration = Duration::from_secs(10);
 const NOT_AT_ONCE: Duration = Duration::from_millis(7500);
 /// So much an attacker may have sent before.
 const HALF_A_MEGABYTE: usize = 512 * 1024;
+/// What the backend sends at once.
+const PIECE: usize = 16 * 1024;
 /// How many attackers there are of each kind.
 const EACH: usize = 20;
 
@@ -52,12 +54,21 @@ fn answer(mut wire: Wire) {
         if !wire.body(head.request_body()).is_ok_and(|body| body.complete) {
             return;
         }
-        let size = if head.start.contains("/big") { 32 << 20 } else { 2 };
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
-        // In one piece where it is small: of two, the second would wait until the first is acknowledged, 40 ms each time.
-        let (with_it, behind) = (size.min(64), size - size.min(64));
-        if !wire.send(&[head.as_bytes(), &vec![b'x'; with_it]].concat()) || !wire.send(&vec![b'x'; behind]) {
-            return;
+        let mut left = if head.start.contains("/big") { 32 << 20 } else { 2 };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {left}\r\n\r\n");
+        // In one piece with it where it is small: of two, the second would wait until the first is acknowledged, 40 ms each time.
+        let mut piece = head.into_bytes();
+        loop {
+            let more = left.min(PIECE);
+            piece.extend_from_slice(&[b'x'; PIECE][..more]);
+            if !wire.send(&piece) {
+                return;
+            }
+            left -= more;
+            if left == 0 {
+                break;
+            }
+            piece.clear();
         }
     }
 }
@@ -94,7 +105,7 @@ fn what_is_slow_is_ended_within_ten_seconds() {
         thread::sleep(Duration::from_millis(250));
         costs.push((*name, memory(&process).saturating_sub(before) / EACH));
     }
-    let beside = Bystander::measure(&http, Duration::from_secs(3));
+    let beside = Bystander::beside_attackers(&http);
     let (mut untimely, mut count) = (Vec::new(), 0);
     for attacker in attackers {
         let (name, took) = attacker.join().unwrap_or(("an attacker that panicked", Duration::MAX));
@@ -160,7 +171,7 @@ fn another_client_beside_floods_is_served_as_ever() {
             })
         })
         .collect();
-    let beside = Bystander::measure(&http, Duration::from_secs(3));
+    let beside = Bystander::beside_attackers(&http);
     for attacker in attackers {
         attacker.join().expect("no attacker fails");
     }

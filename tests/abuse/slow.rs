@@ -43,13 +43,14 @@ pub(crate) const ATTACKS: &[(&str, Attack)] = &[
         let more = frame(9, 0, 1, &block(&[(b"x", b"y")]));
         dribble(https.asking_for("h2").open(), &[hello(), head].concat(), &more.repeat(8))
     }),
-    ("reads nothing", |http, _| idle_reader(http)),
     ("opens no window", |_, https| {
         let settings = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
         let asked = frame(HEADERS, END_HEADERS | END_STREAM, 1, &request("GET", "/big"));
         let wire = https.asking_for("h2").open();
         dribble(wire, &[hello(), settings, asked].concat(), b"")
     }),
+    // The last, for it is some time until all buffers on its way are full.
+    ("reads nothing", |http, _| idle_reader(http)),
 ];
 
 const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n";
@@ -111,11 +112,14 @@ fn idle_reader(door: &Door) -> Duration {
     let start = Instant::now();
     wire.send(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let (near, far) = (wire.local_port(), door.address.port());
+    // The table is long: nobody looks into it while a client beside is timed.
+    let mut wait = Duration::from_secs(7);
     while start.elapsed() < Duration::from_secs(20) {
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(wait);
         if !is_established(far, near) {
             return start.elapsed();
         }
+        wait = Duration::from_millis(200);
     }
     Duration::MAX
 }
