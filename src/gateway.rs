@@ -1,5 +1,7 @@
 //! Builds the parts, binds, runs one runtime a core, drains.
 
+mod bound;
+mod crew;
 mod files;
 mod keeper;
 mod path;
@@ -27,18 +29,20 @@ use tokio::sync::watch;
 use crate::admin::{self, Desk};
 use crate::config::{Config, Mistakes};
 use crate::listener::{self, Edge, Limits, Passed, Slots, Stop};
-use crate::proxy::{self, Client, Clock};
-use crate::sessions::{self, Sessions};
+use crate::proxy::{Client, Clock};
+use crate::sessions;
 use crate::store::{self, Memory, Redis, Store};
 use crate::telemetry::AccessWriter;
 use crate::tls;
+use bound::Bound;
+use crew::Crew;
 pub use files::Files;
 use keeper::Keeper;
 use plan::Plan;
 use prober::Prober;
 use reload::{Running, Shown};
 use watcher::Watcher;
-use worker::{Socket, Sockets, Worker};
+use worker::Sockets;
 
 /// How often expired entries are dropped from memory.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
@@ -98,39 +102,20 @@ impl Gateway {
         let plan = Arc::new(Plan::new(config, files.ring, files.upstream_tls, None, told));
         let prober = Prober::start(&plan.proxy, &plan.upstreams)?;
         let plans = watch::Sender::new(Arc::clone(&plan));
-        let sessions_of = |counters: &Arc<sessions::Counters>| {
-            let (ring, settings) = (Arc::clone(&plan.ring), Arc::clone(&plan.sessions));
-            Sessions::new(store.for_worker(), ring, settings, Arc::clone(counters))
+        let crew = Crew { plan: &plan, plans: &plans, store: &store, limits: &limits, stop: &stop, clock: &clock };
+        let redirect_to = config.listen.redirect.then(|| https.address.map(|address| address.port())).flatten();
+        let sockets = || Sockets {
+            http: http.next(),
+            https: https.next().zip(tls.as_ref().map(|tls| tls.config())),
+            redirect_to,
         };
-
-        let (mut workers, mut counted) = (Vec::new(), Vec::new());
-        for index in 0..count {
-            let counters = admin::Worker {
-                connections: Arc::default(),
-                proxy: Arc::new(proxy::Counters::default()),
-                sessions: Arc::new(sessions::Counters::default()),
-            };
-            let worker = Worker {
-                sockets: Sockets { http: http.next(), https: https.next().zip(tls.as_ref().map(|tls| tls.config())) },
-                redirect_to: if config.listen.redirect { https.address.map(|address| address.port()) } else { None },
-                limits: Arc::clone(&limits),
-                stop: stop.clone(),
-                sessions: sessions_of(&counters.sessions),
-                plans: plans.subscribe(),
-                clock: clock.clone(),
-                counters: Arc::clone(&counters.proxy),
-                connections: Arc::clone(&counters.connections),
-                lines: access.lines(),
-            };
-            workers.push(worker.spawn(index).context("cannot start a worker")?);
-            counted.push(counters);
-        }
+        let (workers, counted) = crew.hire(count, sockets, &access)?;
 
         let ready = Arc::new(AtomicBool::new(true));
         let admin_stop = Stop::new();
         let api_counters = Arc::<sessions::Counters>::default();
         let shown = Shown {
-            sessions: sessions_of(&api_counters),
+            sessions: crew.sessions(&api_counters),
             workers: counted,
             api_counters,
             store: store.clone(),
@@ -148,16 +133,7 @@ impl Gateway {
             }
             _ => (None, None),
         };
-        let running = Running {
-            config: config.clone(),
-            plans,
-            adopted,
-            limits,
-            tls: tls.clone(),
-            store: store.clone(),
-            shown,
-            desk,
-        };
+        let running = Running { config: config.clone(), plans, adopted, limits, tls: tls.clone(), shown, desk };
         let watcher = tls.as_ref().map(|tls| Watcher::start(Arc::clone(tls))).transpose()?;
         let sweeper = match store {
             Store::Memory(memory) => Some(sweep(memory, clock).context("cannot start the sweeper")?),
@@ -254,38 +230,6 @@ fn open_store(
         }
         store::Settings::Redis(redis) => (Store::Redis(Redis::new(redis.clone(), lifetimes, tls)), None),
     })
-}
-
-/// One address' sockets, one for each worker.
-struct Bound {
-    address: Option<SocketAddr>,
-    sockets: std::vec::IntoIter<Socket>,
-}
-
-impl Bound {
-    fn new(name: &str, address: Option<SocketAddr>, passed: &mut Passed, count: usize) -> anyhow::Result<Self> {
-        let Some(address) = address else { return Ok(Self { address: None, sockets: Vec::new().into_iter() }) };
-        let of_passed = passed.take(name, address);
-        let is_passed = !of_passed.is_empty();
-        anyhow::ensure!(
-            of_passed.len() <= count,
-            "more sockets were passed for {name} than there are to listen on them: {count}"
-        );
-        let listeners = if is_passed {
-            // One for each worker, or some for several: whoever is free takes the next connection.
-            let shared = of_passed.iter().cycle().take(count).map(TcpListener::try_clone);
-            shared.collect::<Result<_, _>>().context("cannot share a socket that was passed")?
-        } else {
-            listener::bind(address, count)?
-        };
-        let address = listeners.first().map(TcpListener::local_addr).transpose()?;
-        let sockets: Vec<_> = listeners.into_iter().map(|listener| Socket { listener, is_passed }).collect();
-        Ok(Self { address, sockets: sockets.into_iter() })
-    }
-
-    fn next(&mut self) -> Option<Socket> {
-        self.sockets.next()
-    }
 }
 
 /// On a thread and runtime of its own, so that it answers when every worker is busy, and takes nothing from them. Its

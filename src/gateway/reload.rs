@@ -32,7 +32,6 @@ pub(super) struct Running {
     pub(super) adopted: Receiver<()>,
     pub(super) limits: Arc<ArcSwap<Limits>>,
     pub(super) tls: Option<Arc<tls::Reloadable>>,
-    pub(super) store: Store,
     pub(super) shown: Shown,
     pub(super) desk: Option<Arc<Desk>>,
 }
@@ -80,7 +79,7 @@ impl Running {
         let (told, adopted) = channel();
         let before = Arc::clone(&self.plans.borrow());
         let plan = Arc::new(Plan::new(&config, files.ring, files.upstream_tls, Some(&before), told));
-        self.store.live_by(&plan.sessions.lifetimes);
+        self.shown.store.live_by(&plan.sessions.lifetimes);
         let limits = self.limits.load().changed(&config.listen);
         self.limits.store(Arc::new(limits));
         if let (Some(current), Some(next)) = (&self.tls, files.tls) {
