@@ -228,12 +228,13 @@ impl Proxy {
             Some(jar) => jar.pass_cookies(&mut outgoing, &self.cookie, visit.as_ref(), now),
         }
         outgoing.forward(client, host, head.version);
-        let body = RequestBody::new(body, &self.names, self.expected(head, upstream, route));
+        let is_call = head.version == Version::HTTP_2 && Streaming::of(&head.headers) == Some(Streaming::Grpc);
+        let body = RequestBody::new(body, &self.names, self.expected(is_call, upstream, route));
         let body = body.map_err(Error::BodySize)?;
         let asked = outgoing.ask(head, body.length());
         let written = outgoing.frame(body.length());
         // Servers of gRPC have often nothing to say before their first message.
-        let calling = visit.as_ref().filter(|_| Streaming::of(&head.headers) == Some(Streaming::Grpc));
+        let calling = visit.as_ref().filter(|_| is_call);
         let mut end = calling.and_then(Visit::watched).map(|session| self.streams.enter(session));
         let sent = {
             // In its place: one that is given away would have its size twice in this one.
@@ -282,12 +283,10 @@ impl Proxy {
     }
 
     /// What may be expected of a request's body. Calls of gRPC may wait for something to happen.
-    fn expected(&self, head: &request::Parts, upstream: &Upstream, route: &route::Settings) -> body::Expected {
+    fn expected(&self, is_call: bool, upstream: &Upstream, route: &route::Settings) -> body::Expected {
         // Where gRPC can be spoken: elsewhere anybody could say so of an upload.
-        let is_call = upstream.protocol() == upstream::Protocol::Http2
-            && head.version == Version::HTTP_2
-            && Streaming::of(&head.headers) == Some(Streaming::Grpc);
-        let min_rate = if is_call { 0 } else { self.limits.min_body_rate };
+        let may_wait = is_call && upstream.protocol() == upstream::Protocol::Http2;
+        let min_rate = if may_wait { 0 } else { self.limits.min_body_rate };
         body::Expected { timeout: upstream.body_timeout(), min_rate, most: route.max_body_size }
     }
 

@@ -172,6 +172,27 @@ fn a_stream_of_events_ends_whole_with_its_session() {
 }
 
 #[test]
+fn a_request_of_http_1_is_no_call_whatever_it_says_of_its_content() {
+    let site = Site::new();
+    let browser = site.login("alice");
+    let client = browser.send(request("POST", "/slow").with("Content-Type", "application/grpc"));
+    let server = site.backend.next();
+    revoke(&site, "alice");
+    std::thread::sleep(SOON);
+    server.reply(ok());
+    assert_eq!(client.answer().status(), 200);
+    // Over HTTP/2 it is one, and ends.
+    let browser = site.login("alice");
+    let cookie = format!("{COOKIE}={}", browser.sid().unwrap());
+    let client = site.http2();
+    let pending = client.send("POST", "/slow", &[("cookie", &cookie), ("content-type", "application/grpc")]);
+    let mut server = site.backend.next();
+    revoke(&site, "alice");
+    assert!(server.is_given_up());
+    assert_eq!(pending.answer().status, 401);
+}
+
+#[test]
 fn a_download_outlives_its_session() {
     let site = Site::new();
     let browser = site.login("alice");

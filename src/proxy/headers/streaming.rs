@@ -15,7 +15,7 @@ pub enum Streaming {
 impl Streaming {
     /// What the body behind these headers is, if it is of that kind.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        let value = headers.get(CONTENT_TYPE)?.as_bytes();
         let is = |kind: &[u8]| {
             let (begin, rest) = value.split_at(value.len().min(kind.len()));
             begin.eq_ignore_ascii_case(kind) && rest.first().is_none_or(|byte| b"; \t+".contains(byte))

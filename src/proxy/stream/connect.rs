@@ -31,8 +31,8 @@ pub enum NotOpened {
 impl Connect {
     /// Makes a handshake of an extended CONNECT for a WebSocket. Every other request stays what it is.
     pub fn take_up(head: &mut request::Parts) {
-        let websocket = head.extensions.get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
-        if head.method != Method::CONNECT || !websocket {
+        let is_websocket = |protocol: &Protocol| protocol.as_str() == "websocket";
+        if head.method != Method::CONNECT || !head.extensions.get().is_some_and(is_websocket) {
             return;
         }
         let mut random = [0; 16];
