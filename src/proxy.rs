@@ -194,7 +194,8 @@ impl Proxy {
     ) -> Result<(upstream::Answer, Option<SessionEnd>), Error> {
         exchange.on(&self.unrouted);
         let host = host::of(head, client)?;
-        let Way { upstream, route } = self.route(head, host, exchange)?;
+        let hostname = host::without_port(host);
+        let Way { upstream, route } = self.route(head, hostname, exchange)?;
         self.limits.check(head)?;
 
         // Before anything of our own is added, since a client may name it in Connection.
@@ -222,7 +223,7 @@ impl Proxy {
         };
 
         outgoing.rename_cookies(upstream.cookies(), &self.counters.unprefixed);
-        let mut jar = jar::Exchange::begin(upstream, head, host::without_port(host), client);
+        let mut jar = jar::Exchange::begin(upstream, head, hostname, client);
         match &mut jar {
             None => outgoing.pass_cookies(&self.cookie),
             Some(jar) => jar.pass_cookies(&mut outgoing, &self.cookie, visit.as_ref(), now),
@@ -290,7 +291,7 @@ impl Proxy {
         body::Expected { timeout: upstream.body_timeout(), min_rate, most: route.max_body_size }
     }
 
-    fn route(&self, head: &request::Parts, host: &[u8], exchange: &mut Exchange) -> Result<Way<'_>, Error> {
+    fn route(&self, head: &request::Parts, hostname: &str, exchange: &mut Exchange) -> Result<Way<'_>, Error> {
         if head.method == Method::CONNECT || head.method == Method::TRACE {
             let protocol = head.extensions.get::<Protocol>();
             return Err(if protocol.is_some() { Error::Protocol } else { Error::Method });
@@ -302,8 +303,7 @@ impl Proxy {
         if head.uri.path() == "*" && head.method != Method::OPTIONS {
             return Err(Error::Path);
         }
-        let host = host::without_port(host);
-        let found = self.routes.find(host, head.uri.path()).map_err(|route::Ambiguous| Error::Path)?;
+        let found = self.routes.find(hostname, head.uri.path()).map_err(|route::Ambiguous| Error::Path)?;
         let (index, route) = found.ok_or(Error::NoRoute)?;
         exchange.on(&self.labels[index]);
         Ok(Way { route, upstream: &self.upstreams[route.upstream] })

@@ -56,7 +56,8 @@ pub(super) fn without_port(host: &[u8]) -> &str {
 }
 
 fn split(host: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let name_ends = host.iter().rposition(|byte| *byte == b']').unwrap_or(0);
+    // An address in brackets has colons of its own.
+    let name_ends = if host.starts_with(b"[") { host.iter().rposition(|byte| *byte == b']').unwrap_or(0) } else { 0 };
     match host[name_ends..].iter().position(|byte| *byte == b':') {
         Some(colon) => (&host[..name_ends + colon], Some(&host[name_ends + colon + 1..])),
         None => (host, None),
