@@ -91,10 +91,9 @@ impl RequestIds {
 /// The client's name for it, where there is one, and nothing in it breaks a line of a log or a header.
 fn kept(headers: &HeaderMap) -> Option<&HeaderValue> {
     let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=:@".contains(byte);
-    let mut values = headers.get_all(HEADER).iter();
-    let (first, second) = (values.next()?, values.next());
-    let is_good = (1..=LONGEST).contains(&first.len()) && first.as_bytes().iter().all(good);
-    (second.is_none() && is_good).then_some(first)
+    let name = headers.get(HEADER)?;
+    let is_good = (1..=LONGEST).contains(&name.len()) && name.as_bytes().iter().all(good);
+    (is_good && headers.get_all(HEADER).iter().nth(1).is_none()).then_some(name)
 }
 
 /// Multiplications by odd numbers and shifted copies, each of which has an inverse.
@@ -105,16 +104,22 @@ fn scrambled(mut number: u64) -> u64 {
     number ^ (number >> 32)
 }
 
-fn hex(halves: [u64; 2]) -> [u8; 32] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+fn hex([worker, number]: [u64; 2]) -> [u8; 32] {
     let mut text = [0; 32];
-    for (half, text) in halves.iter().zip(text.chunks_exact_mut(16)) {
-        for (byte, text) in half.to_be_bytes().iter().zip(text.chunks_exact_mut(2)) {
-            text[0] = DIGITS[usize::from(byte >> 4)];
-            text[1] = DIGITS[usize::from(byte & 0xf)];
-        }
+    for (half, text) in [worker >> 32, worker, number >> 32, number].iter().zip(text.as_chunks_mut().0) {
+        *text = digits(half & 0xffff_ffff);
     }
     text
+}
+
+/// The eight digits of 32 bits, all at once: each gets a byte of its own.
+fn digits(bits: u64) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let pairs = (bits | bits << 16) & 0x0000_ffff_0000_ffff;
+    let bytes = (pairs | pairs << 8) & 0x00ff_00ff_00ff_00ff;
+    let each = (bytes | bytes << 4) & (ONES * 0xf);
+    let letters = ((each + ONES * 6) >> 4) & ONES;
+    (each + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 #[cfg(test)]

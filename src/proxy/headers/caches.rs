@@ -1,6 +1,6 @@
 //! What caches are told, and what a response that they may keep cannot carry.
 
-use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, REFERER, VARY};
+use http::header::{CACHE_CONTROL, Entry, HeaderName, HeaderValue, REFERER, VARY};
 use http::{HeaderMap, Method, StatusCode, request};
 
 use crate::proxy::cookies::SameSite;
@@ -61,8 +61,16 @@ pub fn vary_by_cookie(headers: &mut HeaderMap) {
             name == b"*" || name.eq_ignore_ascii_case(b"cookie")
         })
     };
-    if !headers.get_all(VARY).iter().any(names) {
-        headers.append(VARY, HeaderValue::from_static("Cookie"));
+    let cookie = const { HeaderValue::from_static("Cookie") };
+    match headers.entry(VARY) {
+        Entry::Occupied(mut fields) => {
+            if !fields.iter().any(names) {
+                fields.append(cookie);
+            }
+        }
+        Entry::Vacant(place) => {
+            place.insert(cookie);
+        }
     }
 }
 

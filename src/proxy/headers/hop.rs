@@ -40,7 +40,7 @@ pub fn strip_trailers(trailers: &mut HeaderMap, names: &Names) {
 }
 
 /// RFC 9110 section 7.6.3: the version of the message as it was received.
-pub(super) fn via(version: Version) -> &'static str {
+pub(super) const fn via(version: Version) -> &'static str {
     match version {
         Version::HTTP_2 => "2 session-gateway",
         Version::HTTP_10 => "1.0 session-gateway",
@@ -50,5 +50,10 @@ pub(super) fn via(version: Version) -> &'static str {
 
 /// Says on a response that it came through here.
 pub fn answered_via(headers: &mut HeaderMap, version: Version) {
-    headers.append(VIA, HeaderValue::from_static(via(version)));
+    let via = match version {
+        Version::HTTP_2 => const { HeaderValue::from_static(via(Version::HTTP_2)) },
+        Version::HTTP_10 => const { HeaderValue::from_static(via(Version::HTTP_10)) },
+        _ => const { HeaderValue::from_static(via(Version::HTTP_11)) },
+    };
+    headers.append(VIA, via);
 }
