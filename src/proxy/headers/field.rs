@@ -1,6 +1,6 @@
 //! What a header is to a proxy, by its name.
 
-use http::header::HeaderName;
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 
 use super::Names;
 use super::names::reads_as;
@@ -42,22 +42,23 @@ pub enum Field {
 impl Field {
     /// What a header of this name is.
     pub fn of(name: &HeaderName, names: &Names) -> Self {
-        let text = name.as_str();
-        match text {
-            "host" => Self::Host,
-            "cookie" => Self::Cookie,
-            "connection" => Self::Connection,
-            "te" => Self::Te,
-            "keep-alive" | "proxy-connection" => Self::OfTheConnection,
-            "upgrade" => Self::Upgrade,
-            "transfer-encoding" => Self::TransferEncoding,
-            "content-length" => Self::ContentLength,
-            "expect" => Self::Expect,
-            _ if names.cover(name) => Self::Session,
-            _ if speaks_of_the_client(text) => Self::OfTheClient,
-            _ if text.len() == REQUEST_ID.len() && reads_as(text.as_bytes(), REQUEST_ID) => Self::RequestId,
-            _ if reads_as_framing(text) => Self::OfTheConnection,
-            _ => Self::EndToEnd,
+        match *name {
+            HOST => Self::Host,
+            COOKIE => Self::Cookie,
+            CONNECTION => Self::Connection,
+            TE => Self::Te,
+            UPGRADE => Self::Upgrade,
+            TRANSFER_ENCODING => Self::TransferEncoding,
+            CONTENT_LENGTH => Self::ContentLength,
+            EXPECT => Self::Expect,
+            _ => match name.as_str() {
+                "keep-alive" | "proxy-connection" => Self::OfTheConnection,
+                _ if names.cover(name) => Self::Session,
+                text if speaks_of_the_client(text) => Self::OfTheClient,
+                text if text.len() == REQUEST_ID.len() && reads_as(text.as_bytes(), REQUEST_ID) => Self::RequestId,
+                text if reads_as_framing(text) => Self::OfTheConnection,
+                _ => Self::EndToEnd,
+            },
         }
     }
 }

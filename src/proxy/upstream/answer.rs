@@ -4,8 +4,8 @@ use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    AGE, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, EXPIRES,
-    HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, LOCATION, RETRY_AFTER, SERVER,
+    AGE, CONNECTION, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
+    EXPIRES, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, LOCATION, RETRY_AFTER, SERVER,
 };
 use http::{StatusCode, Version};
 
@@ -133,10 +133,11 @@ fn head(
     let mut to_websocket = false;
     for place in places {
         let text = &bytes[place.value.0..place.value.1];
-        let malformed = |_| Malformed::Head(httparse::Error::HeaderName);
-        let name = HeaderName::from_bytes(&bytes[place.name.0..place.name.1]).map_err(malformed)?;
+        let name = name(&bytes[place.name.0..place.name.1])?;
         let field = Field::of(&name, names);
         match field {
+            // As it nearly always is.
+            Field::Connection if text == b"keep-alive" => stays = true,
             Field::Connection => {
                 options.read(text);
                 // Whichever line says so, and whatever another says (RFC 9112 section 9.3).
@@ -210,6 +211,18 @@ pub(super) fn keep_one_of_each(headers: &mut HeaderMap) {
     }
 }
 
+/// A header's name. Those of nearly every answer, as servers write them, are not looked up.
+fn name(text: &[u8]) -> Result<HeaderName, Malformed> {
+    Ok(match text {
+        b"Date" => DATE,
+        b"Server" => SERVER,
+        b"Connection" => CONNECTION,
+        b"Content-Type" => CONTENT_TYPE,
+        b"Content-Length" => CONTENT_LENGTH,
+        _ => HeaderName::from_bytes(text).map_err(|_| Malformed::Head(httparse::Error::HeaderName))?,
+    })
+}
+
 /// A value as it stands in the head, without a copy.
 fn value(head: &Bytes, place: &Place) -> Result<HeaderValue, Malformed> {
     let value = head.slice(place.value.0..place.value.1);
@@ -218,8 +231,11 @@ fn value(head: &Bytes, place: &Place) -> Result<HeaderValue, Malformed> {
 
 /// One length, on however many lines. A list in one line may be refused (RFC 9110 section 8.6), and is.
 pub(super) fn agreed(before: Option<u64>, text: &[u8]) -> Result<u64, Malformed> {
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let length = std::str::from_utf8(text).ok().filter(|_| digits).and_then(|length| length.parse().ok());
+    let read = |length: u64, byte: &u8| match byte {
+        b'0'..=b'9' => length.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    };
+    let length = text.iter().try_fold(0, read).filter(|_| !text.is_empty());
     length.filter(|length| before.is_none_or(|before| before == *length)).ok_or(Malformed::Length)
 }
 
