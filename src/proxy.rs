@@ -175,7 +175,7 @@ impl Proxy {
             Ok((answer, end)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 switch(answer, end, exchange, head.version)
             }
-            Ok((answer, end)) => respond(answer, end, exchange),
+            Ok((answer, end)) => respond(answer, end, exchange, head.headers),
             Err(error) => self.refuse(&error, &id, exchange, head.version),
         };
         headers::answered_via(response.headers_mut(), received);

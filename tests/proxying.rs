@@ -862,6 +862,22 @@ fn upstream_connections_are_used_again() {
 }
 
 #[test]
+fn nothing_of_a_request_or_its_answer_is_in_the_next_answer_of_the_connection() {
+    let site = Site::build().listen("workers = 1").start();
+    let extra: Vec<_> = (0..40).map(|number| (format!("X-{number}"), "said before".to_owned())).collect();
+    // Once more than there is room kept for.
+    for lines in [1, 40, 1] {
+        let request = extra[..lines].iter().fold(get("/"), |request, (name, value)| request.with(name, value));
+        let pending = site.browser().send(request);
+        let exchange = site.backend.next();
+        exchange.reply(extra[..lines].iter().fold(ok(), |reply, (name, value)| reply.with(&format!("A{name}"), value)));
+        assert_eq!(pending.answer().text_head().matches("said before").count(), lines);
+        assert!(!site.visit(&site.browser(), get("/"), ok()).1.text_head().contains("said before"));
+    }
+    assert!(site.backend.connections() <= 2, "they are used again");
+}
+
+#[test]
 fn a_connection_is_not_shared_before_its_answer_is_complete() {
     let site = Site::build().listen("workers = 1").start();
     let mut first = site.browser().send(get("/one"));

@@ -60,20 +60,21 @@ pub fn answer(data: &[u8]) {
     let [cut, answer @ ..] = data else { return };
     let asked = if cut % 2 == 0 { Asked::Usually } else { Asked::ToHead };
     let read = |size: usize| {
-        let (names, mut input, mut head) = (names(), BytesMut::new(), None::<answers::Head>);
-        let (mut body, mut places) = (Vec::new(), Vec::new());
+        let (names, mut input, mut head) = (names(), BytesMut::new(), answers::Head::default());
+        let (mut is_there, mut body, mut places) = (false, Vec::new(), Vec::new());
         for piece in answer.chunks(size) {
             input.extend_from_slice(piece);
-            if head.is_none() {
-                head = answers::read(&mut input, asked, &names, &mut places).map_err(drop)?;
+            if !is_there {
+                is_there = answers::read(&mut input, asked, &names, &mut places, &mut head).map_err(drop)?;
             }
-            let Some(head) = &mut head else { continue };
+            if !is_there {
+                continue;
+            }
             while let Some(frame) = head.framing.next(&mut input).map_err(drop)? {
                 body.extend_from_slice(frame.data_ref().map_or(&b"trailers"[..], |data| data));
             }
         }
-        let head = head.map(|head| (head.status, head.headers, head.session));
-        Ok::<_, ()>(head.map(|head| (head, body)))
+        Ok::<_, ()>(is_there.then_some((head.status, head.headers, head.session, body)))
     };
     let (whole, pieces) = (read(answer.len().max(1)), read(usize::from(*cut / 2) + 1));
     // Of what is broken, more may have been read in pieces.

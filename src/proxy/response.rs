@@ -1,6 +1,6 @@
 //! What the client is sent: an upstream's answer, or the protocol that it has switched to.
 
-use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use http::header::{CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::{Response, StatusCode, Version};
 
 use super::access::Exchange;
@@ -14,10 +14,16 @@ pub(super) fn stays_open(answer: &mut upstream::Answer) -> bool {
     answer.status() == StatusCode::SWITCHING_PROTOCOLS || Streaming::of(answer.headers()).is_some()
 }
 
-/// An upstream's answer, on its way to the client.
-pub(super) fn respond(answer: upstream::Answer, end: Option<SessionEnd>, exchange: Exchange) -> Response<ResponseBody> {
+/// An upstream's answer, on its way to the client. `asked` are the request's headers, which nobody needs any more.
+pub(super) fn respond(
+    answer: upstream::Answer,
+    end: Option<SessionEnd>,
+    exchange: Exchange,
+    mut asked: HeaderMap,
+) -> Response<ResponseBody> {
     let status = answer.status();
-    let (headers, body) = answer.into_parts();
+    asked.clear();
+    let (headers, body) = answer.into_parts(asked);
     let farewell = end.as_ref().and_then(|_| Streaming::of(&headers)).and_then(Streaming::farewell);
     let mut response = Response::new(ResponseBody::upstream(body, end, farewell, exchange));
     *response.status_mut() = status;

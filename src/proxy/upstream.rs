@@ -177,9 +177,9 @@ impl Answer {
         &mut self.lease.head_mut().session
     }
 
-    /// Its headers, and its body, which is still to come.
-    pub fn into_parts(mut self) -> (HeaderMap, Incoming) {
-        (std::mem::take(self.headers()), Incoming::new(self.lease, self.body_timeout))
+    /// Its headers, and its body, which is still to come. `room` is an empty map that the next answer's may have.
+    pub fn into_parts(mut self, room: HeaderMap) -> (HeaderMap, Incoming) {
+        (std::mem::replace(self.headers(), room), Incoming::new(self.lease, self.body_timeout))
     }
 
     /// How long the connection may stand still once it has switched protocols.

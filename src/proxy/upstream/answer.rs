@@ -74,21 +74,22 @@ pub(crate) struct Place {
     value: (usize, usize),
 }
 
-/// Reads the final answer's head, once it is there whole, and takes it out of `input`; interim answers (RFC 9110 section
-/// 15.2) are passed over, but for a change of protocols, which is final.
+/// Reads the final answer's head, once it is there whole, out of `input`, and puts it where the last one's was; says
+/// whether it did. Interim answers (RFC 9110 section 15.2) are passed over, but for a change of protocols, which is final.
 pub(crate) fn read(
     input: &mut BytesMut,
     asked: Asked,
     names: &Names,
     places: &mut Vec<Place>,
-) -> Result<Option<Head>, Malformed> {
+    head: &mut Head,
+) -> Result<bool, Malformed> {
     while !input.is_empty() {
         let mut fields = [const { MaybeUninit::uninit() }; MOST_HEADERS];
         let mut parsed = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
         let length = match config.parse_response_with_uninit_headers(&mut parsed, input, &mut fields) {
             Ok(httparse::Status::Complete(length)) if length <= LONGEST => length,
-            Ok(httparse::Status::Partial) if input.len() < LONGEST => return Ok(None),
+            Ok(httparse::Status::Partial) if input.len() < LONGEST => return Ok(false),
             Ok(_) => return Err(Malformed::TooLong),
             Err(error) => return Err(Malformed::Head(error)),
         };
@@ -111,23 +112,27 @@ pub(crate) fn read(
         places.extend(
             parsed.headers.iter().map(|field| Place { name: place(field.name.as_bytes()), value: place(field.value) }),
         );
-        return head(input.split_to(length), places, status, version, asked, names).map(Some);
+        head.status = status;
+        return fill(head, input.split_to(length), places, version, asked, names).map(|()| true);
     }
-    Ok(None)
+    Ok(false)
 }
 
-fn head(
+/// Fills a head whose status is known.
+fn fill(
+    head: &mut Head,
     bytes: BytesMut,
     places: &[Place],
-    status: StatusCode,
     version: Version,
     asked: Asked,
     names: &Names,
-) -> Result<Head, Malformed> {
+) -> Result<(), Malformed> {
+    let Head { status, headers, session, framing, keeps } = head;
     let bytes = bytes.freeze();
+    headers.clear();
+    session.clear();
     // Room for what is added on the way to the client, too.
-    let mut headers = HeaderMap::with_capacity(places.len() + 3);
-    let mut session = HeaderMap::new();
+    headers.reserve(places.len() + 3);
     let (mut options, mut length) = (ConnectionOptions::default(), None);
     let (mut coded, mut closes, mut stays) = (false, false, version == Version::HTTP_11);
     let mut to_websocket = false;
@@ -155,13 +160,13 @@ fn head(
             Field::Upgrade => to_websocket |= text.eq_ignore_ascii_case(b"websocket"),
             Field::OfTheConnection | Field::Te => {}
             _ => {
-                let to = if field == Field::Session { &mut session } else { &mut headers };
+                let to = if field == Field::Session { &mut *session } else { &mut *headers };
                 to.append(name, value(&bytes, place)?);
             }
         }
     }
-    keep_one_of_each(&mut headers);
-    let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+    keep_one_of_each(headers);
+    let switches = *status == StatusCode::SWITCHING_PROTOCOLS;
     if switches {
         if !to_websocket || version != Version::HTTP_11 {
             return Err(Malformed::UnaskedUpgrade);
@@ -181,9 +186,9 @@ fn head(
     }
     // It has no body and may announce none (RFC 9110 section 8.6, RFC 9112 section 6.1); one that does may send it all the
     // same, later, and it must not be read as the next answer.
-    closes |= status == StatusCode::NO_CONTENT && (coded || length.is_some_and(|length| length > 0));
-    let framing = match length {
-        _ if asked == Asked::ToHead || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED => {
+    closes |= *status == StatusCode::NO_CONTENT && (coded || length.is_some_and(|length| length > 0));
+    *framing = match length {
+        _ if asked == Asked::ToHead || *status == StatusCode::NO_CONTENT || *status == StatusCode::NOT_MODIFIED => {
             Framing::Ended
         }
         // What follows is another protocol's.
@@ -192,8 +197,8 @@ fn head(
         Some(length) => Framing::length(length),
         None => Framing::UntilClosed,
     };
-    let keeps = stays && !closes && !switches && framing != Framing::UntilClosed;
-    Ok(Head { status, headers, session, framing, keeps })
+    *keeps = stays && !closes && !switches && *framing != Framing::UntilClosed;
+    Ok(())
 }
 
 /// Of a header that has one value, a client must not have to choose among several: some take the message for malformed, and

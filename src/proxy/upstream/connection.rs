@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+use http::HeaderMap;
 use tokio::io::AsyncReadExt;
 
 use super::answer::{self, Head, Malformed, Place};
@@ -18,6 +19,9 @@ use crate::proxy::headers::{Asked, Names};
 const LEAST: usize = 8 * 1024;
 /// How much is read at once of a large body that keeps coming.
 const MOST: usize = 256 * 1024;
+
+/// How many headers an idle connection keeps room for.
+const MOST_ROOM: usize = 32;
 
 /// A connection to a server, and how far the exchange on it has got. All of that lives here, in one place on the heap that is
 /// kept with the connection, and not in the futures that drive it: those are moved for every request.
@@ -83,11 +87,11 @@ impl Connection {
 
     /// Takes the head of the answer out of what has come; says whether it was there whole.
     pub(super) fn read_head(&mut self, asked: Asked, names: &Names) -> Result<bool, Malformed> {
-        let head = answer::read(&mut self.input, asked, names, &mut self.places)?;
-        let Some(head) = head else { return Ok(false) };
-        self.head = head;
-        self.sending.take_time();
-        Ok(true)
+        let is_there = answer::read(&mut self.input, asked, names, &mut self.places, &mut self.head)?;
+        if is_there {
+            self.sending.take_time();
+        }
+        Ok(is_there)
     }
 
     /// Whether an idle connection can be used: it is open, and nothing came that nobody asked for.
@@ -104,6 +108,9 @@ impl Connection {
     /// said.
     pub(super) fn rest(&mut self) {
         self.sending = Sending::default();
+        if self.head.headers.capacity() > MOST_ROOM {
+            self.head.headers = HeaderMap::new();
+        }
         if self.input.capacity() > LEAST {
             self.input = BytesMut::new();
         }

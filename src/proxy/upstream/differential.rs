@@ -48,15 +48,17 @@ fn sorted(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
 /// None where it is no whole and well-formed answer.
 fn ours(pieces: &[Vec<u8>], to_head: bool) -> Option<Seen> {
     let names = Names::new(&Settings { prefix: "X-Session-".to_owned(), data_budget: 6144 }).unwrap();
-    let (mut input, mut places, mut head) = (BytesMut::new(), Vec::new(), None::<answer::Head>);
-    let (mut body, mut trailers) = (Vec::new(), HeaderMap::new());
+    let (mut input, mut places, mut head) = (BytesMut::new(), Vec::new(), answer::Head::default());
+    let (mut is_there, mut body, mut trailers) = (false, Vec::new(), HeaderMap::new());
     for piece in pieces {
         input.extend_from_slice(piece);
-        if head.is_none() {
+        if !is_there {
             let asked = if to_head { Asked::ToHead } else { Asked::Usually };
-            head = answer::read(&mut input, asked, &names, &mut places).ok()?;
+            is_there = answer::read(&mut input, asked, &names, &mut places, &mut head).ok()?;
         }
-        let Some(head) = &mut head else { continue };
+        if !is_there {
+            continue;
+        }
         while let Some(frame) = head.framing.next(&mut input).ok()? {
             match frame.into_data() {
                 Ok(data) => body.extend_from_slice(&data),
@@ -64,8 +66,7 @@ fn ours(pieces: &[Vec<u8>], to_head: bool) -> Option<Seen> {
             }
         }
     }
-    let mut head = head?;
-    if !matches!(head.framing, Framing::Ended | Framing::UntilClosed) {
+    if !is_there || !matches!(head.framing, Framing::Ended | Framing::UntilClosed) {
         return None;
     }
     head.headers.extend(head.session);

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::answer::{self, Malformed};
+use super::answer::{self, Head, Malformed};
 use super::{Protocol, Server, Shared, Stream, http2};
 use crate::proxy::headers::{Asked, Names};
 
@@ -100,9 +100,9 @@ async fn ask(health: &Settings, server: &Server, shared: &Shared, names: &Names)
     );
     stream.write_all(request.as_bytes()).await?;
     stream.flush().await?;
-    let (mut input, mut places) = (BytesMut::new(), Vec::new());
+    let (mut input, mut places, mut head) = (BytesMut::new(), Vec::new(), Head::default());
     loop {
-        if let Some(head) = answer::read(&mut input, Asked::Usually, names, &mut places)? {
+        if answer::read(&mut input, Asked::Usually, names, &mut places, &mut head)? {
             return judge(head.status);
         }
         if stream.read_buf(&mut input).await? == 0 {
