@@ -20,16 +20,25 @@ pub struct Client {
     pub(super) certificate: Option<HeaderValue>,
     /// The host that a trusted proxy was asked for, where its word is taken for that, too.
     pub(super) host: Option<HeaderValue>,
-    /// The address as upstreams are told it, with those of the proxies between; written once for all requests of a
-    /// connection from which nothing else is told.
-    pub(super) forwarded_for: HeaderValue,
+    /// The lines by which upstreams are told of its address, with those of the proxies between, and of its scheme; written
+    /// once for all requests of a connection from which nothing else is told.
+    pub(super) forwarded: Box<str>,
 }
 
 impl Client {
     /// A client at `address`.
     pub fn new(address: SocketAddr, scheme: Scheme) -> Self {
-        let forwarded_for = HeaderValue::try_from(address.ip().to_string()).expect("an address is a header value");
-        Self { address, scheme, announced: Announced::Nothing, certificate: None, host: None, forwarded_for }
+        let forwarded = Self::forwarded(&address.ip().to_string(), scheme);
+        Self { address, scheme, announced: Announced::Nothing, certificate: None, host: None, forwarded }
+    }
+
+    /// The lines that tell of these addresses and this scheme.
+    pub(super) fn forwarded(addresses: &str, scheme: Scheme) -> Box<str> {
+        let scheme = match scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        format!("x-forwarded-for: {addresses}\r\nx-forwarded-proto: {scheme}\r\n").into()
     }
 
     /// The same, of whom the PROXY protocol says this.

@@ -78,14 +78,15 @@ impl Settings {
             let _ = write!(forwarded_for, "{}, ", address.ip());
         }
         let _ = write!(forwarded_for, "{}", peer.address.ip());
+        let scheme = told.scheme.unwrap_or(peer.scheme);
         Rc::new(Client {
             address: told.addresses.last().copied().unwrap_or(peer.address),
-            scheme: told.scheme.unwrap_or(peer.scheme),
+            scheme,
             announced: peer.announced,
             // The proxy's own: no client's, whether it tells of one or not.
             certificate: None,
             host: told.host.filter(|_| self.host).and_then(|host| HeaderValue::from_bytes(host).ok()),
-            forwarded_for: HeaderValue::try_from(forwarded_for).expect("addresses are a header value"),
+            forwarded: Client::forwarded(&forwarded_for, scheme),
         })
     }
 
@@ -239,7 +240,10 @@ mod tests {
         let client = settings(header).client(&headers, &peer);
         let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
         let address = client.address.ip().to_string();
-        (address, client.scheme, client.host.as_ref().map(text), text(&client.forwarded_for))
+        let scheme = if client.scheme == Scheme::Https { "https" } else { "http" };
+        let written = client.forwarded.strip_suffix(&format!("\r\nx-forwarded-proto: {scheme}\r\n"));
+        let written = written.and_then(|written| written.strip_prefix("x-forwarded-for: ")).unwrap();
+        (address, client.scheme, client.host.as_ref().map(text), written.to_owned())
     }
 
     #[test]

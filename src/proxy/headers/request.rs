@@ -11,10 +11,10 @@ use super::field::{ConnectionOptions, Field, has_option};
 use super::hop::{Unframed, via};
 use super::{Names, push_line};
 use crate::metrics::Counter;
+use crate::proxy::Client;
 use crate::proxy::cookies::OurCookie;
 use crate::proxy::cookies::rules::Rules;
 use crate::proxy::request_id::RequestId;
-use crate::proxy::{Client, Scheme};
 use crate::session::Lifetimes;
 use crate::sessions::Visit;
 
@@ -214,12 +214,7 @@ impl<'a> Outgoing<'a> {
     /// Tells the upstream where the request came from. What the client said of that is gone already.
     pub fn forward(&mut self, client: &Client, host: &[u8], version: Version) {
         let bytes = &mut self.bytes;
-        push_line(bytes, "x-forwarded-for", client.forwarded_for.as_bytes());
-        let scheme: &[u8] = match client.scheme {
-            Scheme::Http => b"http",
-            Scheme::Https => b"https",
-        };
-        push_line(bytes, "x-forwarded-proto", scheme);
+        bytes.extend_from_slice(client.forwarded.as_bytes());
         push_line(bytes, "x-forwarded-host", host);
         if let Some(certificate) = &client.certificate {
             push_line(bytes, "client-cert", certificate.as_bytes());
