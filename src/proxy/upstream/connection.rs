@@ -34,8 +34,6 @@ pub(super) struct Connection {
     pub(super) sending: Sending,
     /// The head of its answer, once it has come.
     pub(super) head: Head,
-    /// Where headers stand in the head that is being read; kept for the next one.
-    pub(super) places: Vec<Place>,
     /// How much the next read has room for. It follows what comes.
     room: usize,
     /// Whether the last read had more room than it needed; twice in turn, and there is less next time.
@@ -46,8 +44,8 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(stream: Stream) -> Self {
-        let (input, sending, head, places) = Default::default();
-        Self { stream, input, sending, head, places, room: LEAST, roomy: false, timer: Timer::new() }
+        let (input, sending, head) = Default::default();
+        Self { stream, input, sending, head, room: LEAST, roomy: false, timer: Timer::new() }
     }
 
     /// Which address is at the other end, where it has one.
@@ -86,8 +84,13 @@ impl Connection {
     }
 
     /// Takes the head of the answer out of what has come; says whether it was there whole.
-    pub(super) fn read_head(&mut self, asked: Asked, names: &Names) -> Result<bool, Malformed> {
-        let is_there = answer::read(&mut self.input, asked, names, &mut self.places, &mut self.head)?;
+    pub(super) fn read_head(
+        &mut self,
+        asked: Asked,
+        names: &Names,
+        places: &mut Vec<Place>,
+    ) -> Result<bool, Malformed> {
+        let is_there = answer::read(&mut self.input, asked, names, places, &mut self.head)?;
         if is_there {
             self.sending.take_time();
         }

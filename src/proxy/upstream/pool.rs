@@ -14,7 +14,7 @@ use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::addresses::{Addresses, Resolver};
-use super::answer::Head;
+use super::answer::{self, Head};
 use super::connection::Connection;
 use super::http2::{Exchange, Link, Links, Slot};
 use super::sending::{SendError, Sending};
@@ -34,6 +34,8 @@ pub(super) struct Pool {
     pub(super) index: usize,
     shared: Arc<Shared>,
     names: Rc<Names>,
+    /// Where headers stand in the head that is being read: one for all connections, for it is always at hand then.
+    places: RefCell<Vec<answer::Place>>,
     /// Where the server is, if it is at a host.
     addresses: Option<Addresses>,
     resolve_every: Duration,
@@ -70,6 +72,7 @@ impl Pool {
             index,
             shared,
             names,
+            places: RefCell::default(),
             addresses,
             resolve_every,
             resolve_at: Cell::new(millis(resolve_every)),
@@ -294,7 +297,7 @@ impl Lease {
                 }
             }
             loop {
-                match connection.read_head(asked, pool.names()) {
+                match connection.read_head(asked, pool.names(), &mut pool.places.borrow_mut()) {
                     Ok(true) => {
                         connection.head.keeps &= refused.is_none();
                         return Poll::Ready(Ok(()));
