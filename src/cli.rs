@@ -1,5 +1,7 @@
 //! The command line.
 
+mod sessions;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// A reverse proxy that gives any HTTP backend server-side sessions.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version)]
 struct Arguments {
     /// The configuration file.
     #[arg(long, short, value_name = "FILE", default_value = "gateway.toml", global = true)]
@@ -40,6 +42,11 @@ enum Command {
         #[arg(default_value = "certs")]
         directory: PathBuf,
     },
+    /// List, show and revoke the sessions of the gateway that runs by this configuration.
+    Sessions {
+        #[command(subcommand)]
+        command: sessions::Command,
+    },
 }
 
 pub(crate) fn run() -> ExitCode {
@@ -49,6 +56,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Check) => check(&arguments.config),
         Some(Command::Key { file }) => key(file.as_deref()),
         Some(Command::DevCert { directory }) => dev_cert(&directory),
+        Some(Command::Sessions { command }) => sessions::run(&command, &arguments.config),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -183,6 +183,11 @@ impl Process {
         Browser::new(Door { address: self.admin, tls: None }, "localhost")
     }
 
+    /// Where the admin address is served.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Waits until standard output has so many lines.
     pub fn access_lines(&self, count: usize) -> Vec<String> {
         self.out.wait("access lines", |text| {
