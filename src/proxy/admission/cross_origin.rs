@@ -4,12 +4,11 @@
 //! section 3.2) who asks, and no page can forge that. What says neither was sent by no browser of the last years, and
 //! nobody can make it send somebody else's cookie.
 
-use http::header::{HeaderName, HeaderValue, ORIGIN};
+use http::header::{HeaderValue, ORIGIN};
 
 use super::Request;
 use crate::proxy::Scheme;
-
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+use crate::proxy::headers::SEC_FETCH_SITE;
 
 /// What becomes of a request that may change something in a session, and comes from another origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,12 @@
 //! Where somebody goes who has to log in.
 
-use http::header::{ACCEPT, HeaderName, HeaderValue};
+use http::header::{ACCEPT, HeaderValue};
 use http::{HeaderMap, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Request;
 use crate::proxy::Scheme;
-
-const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+use crate::proxy::headers::SEC_FETCH_MODE;
 
 /// What is left as it is in a parameter: all that RFC 3986 calls unreserved, and the slash (section 3.4).
 const AS_IT_IS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');

@@ -4,13 +4,13 @@ pub mod capture;
 pub mod observed;
 mod taking;
 
-use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
+use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use http::{Method, StatusCode, request};
 
 use super::rules::Rules;
 use super::{OurCookie, names};
 use crate::metrics::Counter;
-use crate::proxy::headers::Outgoing;
+use crate::proxy::headers::{Outgoing, SEC_FETCH_MODE, SEC_FETCH_SITE};
 use crate::proxy::upstream::Upstream;
 use crate::proxy::{Client, Scheme};
 use crate::session::jar::retrieval::{Initiator, Request};
@@ -193,11 +193,11 @@ fn may_adopt(visit: &Visit) -> bool {
 
 /// What browsers say of it (Fetch Metadata); whoever says nothing is taken at no word.
 fn initiator(head: &request::Parts) -> Initiator {
-    let is = |name: &str, value: &[u8]| head.headers.get(name).is_some_and(|field| field.as_bytes() == value);
+    let is = |name: HeaderName, value: &[u8]| head.headers.get(name).is_some_and(|field| field.as_bytes() == value);
     let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(&head.method);
-    if !is("sec-fetch-site", b"cross-site") {
+    if !is(SEC_FETCH_SITE, b"cross-site") {
         Initiator::Here
-    } else if safe && is("sec-fetch-mode", b"navigate") {
+    } else if safe && is(SEC_FETCH_MODE, b"navigate") {
         Initiator::ForeignLink
     } else {
         Initiator::Elsewhere

@@ -3,11 +3,11 @@
 use http::header::{CACHE_CONTROL, Entry, HeaderName, HeaderValue, REFERER, VARY};
 use http::{HeaderMap, Method, StatusCode, request};
 
+use super::SEC_FETCH_SITE;
 use crate::proxy::cookies::SameSite;
 use crate::sessions::Answer;
 
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
 
 /// Whether a request's browser sent the cookie of ours that it may have.
