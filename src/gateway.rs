@@ -34,7 +34,7 @@ use crate::sessions;
 use crate::store::{self, Memory, Redis, Store};
 use crate::telemetry::AccessWriter;
 use crate::tls;
-use bound::Bound;
+use bound::{Bound, is_guarded};
 use crew::Crew;
 pub use files::Files;
 use keeper::Keeper;
@@ -91,6 +91,7 @@ impl Gateway {
         let mut https = Bound::new("https", config.listen.https, &mut passed, count)?;
         let mut admin = Bound::new("admin", config.admin.as_ref().map(|admin| admin.listen), &mut passed, 1)?;
         passed.finish()?;
+        is_guarded(admin.address, config)?;
 
         let (store, keeper) = open_store(config, files.store_tls, &clock)?;
         let lost_lines = Arc::new(AtomicU64::new(0));
@@ -133,7 +134,8 @@ impl Gateway {
             }
             _ => (None, None),
         };
-        let running = Running { config: config.clone(), plans, adopted, limits, tls: tls.clone(), shown, desk };
+        let (config, admin_at) = (config.clone(), admin.address);
+        let running = Running { config, admin_at, plans, adopted, limits, tls: tls.clone(), shown, desk };
         let watcher = tls.as_ref().map(|tls| Watcher::start(Arc::clone(tls))).transpose()?;
         let sweeper = match store {
             Store::Memory(memory) => Some(sweep(memory, clock).context("cannot start the sweeper")?),

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use anyhow::Context;
 
 use super::worker::Socket;
+use crate::config::Config;
 use crate::listener::{self, Passed};
 
 /// One address' sockets, one for each worker.
@@ -42,4 +43,16 @@ impl Bound {
     pub(super) fn next(&mut self) -> Option<Socket> {
         self.sockets.next()
     }
+}
+
+/// Whether whoever reaches the admin address here needs a token, unless it is loopback. A configuration has seen to that for
+/// the address in it, and a socket that was passed may be on another.
+pub(super) fn is_guarded(admin: Option<SocketAddr>, config: &Config) -> anyhow::Result<()> {
+    let Some((address, settings)) = admin.zip(config.admin.as_ref()) else { return Ok(()) };
+    anyhow::ensure!(
+        settings.token.is_some() || address.ip().to_canonical().is_loopback(),
+        "the admin address is on a socket that was passed, {address} can be reached from elsewhere, and there is no \
+         admin.token_file"
+    );
+    Ok(())
 }

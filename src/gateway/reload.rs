@@ -1,5 +1,6 @@
 //! What of a running gateway a reload changes.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, channel};
@@ -9,6 +10,7 @@ use anyhow::bail;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::bound::is_guarded;
 use super::files::Files;
 use super::plan::Plan;
 use crate::admin::{self, Admin, Desk, Exposition, Reloads};
@@ -27,6 +29,8 @@ const ADOPTION: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) config: Config,
+    /// Where the admin address is in fact: a socket that was passed may be on another than the configured one.
+    pub(super) admin_at: Option<SocketAddr>,
     pub(super) plans: watch::Sender<Arc<Plan>>,
     /// Where workers say that they have adopted a plan.
     pub(super) adopted: Receiver<()>,
@@ -68,7 +72,7 @@ impl Running {
         if !changed.is_empty() {
             bail!("a change of {} needs a restart", changed.join(", "));
         }
-        Ok(())
+        is_guarded(self.admin_at, next)
     }
 
     /// Goes by another configuration, which was checked. Nothing of it can fail.

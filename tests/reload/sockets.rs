@@ -48,6 +48,21 @@ fn socket_that_nothing_wants_is_refused_by_name() {
 }
 
 #[test]
+fn passed_socket_that_others_can_reach_needs_a_token_to_be_the_admin_address() {
+    let socket = TcpListener::bind("0.0.0.0:0").unwrap();
+    let said = Process::refusal_on(&dir(), &Site::build(), (&socket, "admin"));
+    assert!(said.contains("there is no admin.token_file"), "{said}");
+
+    let (dir, token) = (dir(), "token_file = \"token\"");
+    std::fs::write(dir.path().join("token"), "open-sesame").unwrap();
+    let process = Process::start_on(&dir, &Site::build().admin(token), QUIET, (&socket, "admin"), "");
+    edit(&process, |text| replaced(&text, token, ""));
+    process.signal("HUP");
+    process.logged("the configuration stays as it was: the admin address is on a socket that was passed");
+    assert_eq!(process.admin().send(get("/metrics")).answer().status(), 401);
+}
+
+#[test]
 fn who_connects_while_nobody_runs_is_answered_by_the_next() {
     let socket = bound();
     let (dir, setup) = (dir(), Site::build());
