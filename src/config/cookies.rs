@@ -13,7 +13,7 @@ use super::reader::Noted;
 use super::route::route_path;
 use super::section::{At, Named, Section};
 use super::session::Session;
-use super::value::{choice, flag, malformed, text};
+use super::value::{choice, flag, text};
 
 /// Where a rule with a prefix is written.
 pub(super) struct Prefixed {
@@ -36,7 +36,7 @@ pub(super) fn rule(
     let words = [("lax", SameSite::Lax), ("strict", SameSite::Strict), ("none", SameSite::None)];
     let same_site = section.optional("same_site", choice(&words));
     let domain = section.optional("domain", text("a domain, or \"\" for this host alone", domain));
-    let path = section.optional("path", text("a path", cookie_path));
+    let path = section.optional("path", text("a path", route_path));
     let prefix = section.optional("prefix", choice(&Prefix::ALL.map(|prefix| (prefix.word(), prefix))));
     let (block, secure, domain, path, prefix) = (block?, secure?, domain?, path?, prefix?);
     let (http_only, same_site, pattern) = (http_only?, same_site?, pattern?);
@@ -82,12 +82,6 @@ pub(super) fn rules(read: Named<(Pattern, Rule)>) -> Result<Rules, Noted> {
 
 fn domain(written: &str) -> Result<String, Fault> {
     if written.is_empty() { Ok(String::new()) } else { host::name(written) }
-}
-
-/// What ends an attribute cannot stand in one.
-fn cookie_path(written: &str) -> Result<String, Fault> {
-    let path = route_path(written)?;
-    if path.contains(';') { Err(malformed(written, "a path without `;`")) } else { Ok(path) }
 }
 
 /// What the rules of one upstream with a prefix need of the other sections.

@@ -422,6 +422,7 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[[route]]", "path = \"/.\"", Malformed, "route[0].path"),
     ("[[route]]", "path = \"/a%20b\"", Malformed, "route[0].path"),
     ("[[route]]", "path = \"/a b\"", Malformed, "route[0].path"),
+    ("[[route]]", "path = \"/a;b\"", Malformed, "route[0].path"),
     ("[log]", "level = \"inof\"", Malformed, "log.level"),
     ("[log]", "level = \"a=b=c\"", Malformed, "log.level"),
     ("[log]", "level = \"\"", Malformed, "log.level"),
