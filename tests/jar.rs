@@ -178,6 +178,12 @@ fn a_login_in_a_session_that_has_the_cookie_already_renews_where_it_is_named(set
     site.visit(&victim, post("/login"), ok());
     assert_eq!(sees(&site, &planted, get("/")), None);
     assert_eq!(sees(&site, &victim, get("/")).as_deref(), Some("session=alice"));
+    // By whatever path the application could take for it: a form without an action goes to that of its page.
+    for path in ["/%6cogin", "//login", "/login;jsessionid=1", "/LOGIN", "/login/", "/login?next=/"] {
+        let before = victim.sid();
+        site.visit(&victim, post(path), set("session=alice; Path=/"));
+        assert_ne!(victim.sid(), before, "{path}");
+    }
     // And nowhere else.
     for request in [get("/login"), post("/login/more"), post("/other")] {
         let before = victim.sid();

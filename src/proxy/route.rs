@@ -121,7 +121,7 @@ impl Table {
 }
 
 /// The path as routes see it.
-fn plain(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
+pub(super) fn plain(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
     if path == "*" {
         return Ok("/".into()); // OPTIONS * asks about the server as a whole (RFC 9110 section 9.3.7).
     }

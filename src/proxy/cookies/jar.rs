@@ -11,6 +11,7 @@ use super::rules::Rules;
 use super::{OurCookie, names};
 use crate::metrics::Counter;
 use crate::proxy::headers::{Outgoing, SEC_FETCH_MODE, SEC_FETCH_SITE};
+use crate::proxy::route;
 use crate::proxy::upstream::Upstream;
 use crate::proxy::{Client, Scheme};
 use crate::session::jar::retrieval::{Initiator, Request};
@@ -180,10 +181,20 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Whether it logs somebody in, by any path that an application could take for one of a login: whoever leads a visitor
+    /// to the page by another spelling, from which its form goes to the same, must not lead to a login without a new ticket.
     fn is_login(&self) -> bool {
-        let is = |rule: &Rule| *rule.method == *self.head.method.as_str() && *rule.path == *self.head.uri.path();
+        let is = |rule: &Rule| {
+            let path = route::plain(self.head.uri.path());
+            *rule.method == *self.head.method.as_str() && path.is_ok_and(|path| reads_as(&path, &rule.path))
+        };
         self.settings.renew_on.iter().any(is)
     }
+}
+
+/// Whether some application could read a path as this one: some do not tell capitals, or a slash at the end.
+fn reads_as(path: &str, other: &str) -> bool {
+    path.trim_end_matches('/').eq_ignore_ascii_case(other.trim_end_matches('/'))
 }
 
 /// Whoever has just been logged out has no cookie to bring back, and what cannot be stored is not taken.
