@@ -88,9 +88,14 @@ impl Pattern {
     }
 
     /// Whether some backend could read a client's cookie of this name as one of these: PHP takes some characters for
-    /// others, some do not tell capitals, and PHP and Rack decoded names until 2020.
+    /// others, and `name[]` for an array of that name; some do not tell capitals, and PHP and Rack decoded names until 2020.
     pub fn could_be_read(&self, name: &[u8]) -> bool {
-        self.is_folded(name) || percent_decoded(name).is_some_and(|decoded| self.is_folded(&decoded))
+        self.is_read(name) || percent_decoded(name).is_some_and(|decoded| self.is_read(&decoded))
+    }
+
+    fn is_read(&self, name: &[u8]) -> bool {
+        let array = memchr::memchr(b'[', name).map(|index| &name[..index]);
+        self.is_folded(name) || array.is_some_and(|array| self.is_folded(array))
     }
 
     fn is_folded(&self, name: &[u8]) -> bool {
@@ -166,6 +171,12 @@ mod tests {
             ("m%59%5fid", true),
             ("my%2Eid", true),
             ("my+id", true),
+            // To PHP, which takes the first, an array of that name.
+            ("my_id[]", true),
+            ("my.id[a][b]", true),
+            ("my_id%5B%5D", true),
+            ("[]my_id", false),
+            ("my_ids[]", false),
             ("%my_id", false),
             ("my_id%", false),
             ("my_id%6", false),
