@@ -29,7 +29,7 @@ use http::{Method, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
 
-use crate::sessions::{Sessions, Visit};
+use crate::sessions::{Cookie, Sessions, Visit, Watched};
 use access::{AccessLog, Exchange, RouteCounters, RouteLabel};
 use admission::{Limits, Request as Asking};
 use body::{RequestBody, ResponseBody};
@@ -255,15 +255,11 @@ impl Proxy {
             let (status, lifetimes) = (answer.status(), self.sessions.lifetimes());
             jar.take(answer.headers(), visit.as_ref(), &jar::Exchanged { status, lifetimes, now }, &mut taken);
         }
-        if !stays_open(&mut answer) {
+        let stays_open = stays_open(&mut answer);
+        if !stays_open {
             end = None;
         } else if end.is_none() {
-            let session = visit.as_ref().and_then(Visit::watched);
-            // A call ends when its server says so; the others would go on for ever.
-            end = match Streaming::of(answer.headers()) {
-                Some(Streaming::Grpc) => session.map(|session| self.streams.enter(session)),
-                _ => Some(self.streams.stay(session)),
-            };
+            end = self.end_of(&mut answer, visit.as_ref().and_then(Visit::watched));
         }
         upstream.cookies().apply(answer.headers(), &self.counters.shadowed);
         if let Some(visit) = visit {
@@ -274,6 +270,10 @@ impl Proxy {
                 if let Some(jar) = &jar {
                     jar.tell_browser(&cookie, answer.headers());
                 }
+                // It goes on in the session that it has led to itself, and that is no end of it.
+                if stays_open && cookie != Cookie::Keep {
+                    end = self.end_of(&mut answer, self.sessions.watched_by(&cookie));
+                }
             }
             if upstream.trust() > Trust::None || jar.is_some_and(|jar| jar.keeps()) {
                 headers::vary_by_cookie(answer.headers());
@@ -281,6 +281,14 @@ impl Proxy {
         }
         exchange.answered(answer.status());
         Ok((answer, end))
+    }
+
+    /// What ends a stream in this session. A call ends when its server says so; the others would go on for ever.
+    fn end_of(&self, answer: &mut upstream::Answer, session: Option<Watched>) -> Option<SessionEnd> {
+        match Streaming::of(answer.headers()) {
+            Some(Streaming::Grpc) => session.map(|session| self.streams.enter(session)),
+            _ => Some(self.streams.stay(session)),
+        }
     }
 
     /// What may be expected of a request's body. Calls of gRPC may wait for something to happen.

@@ -192,6 +192,50 @@ fn a_request_of_http_1_is_no_call_whatever_it_says_of_its_content() {
     assert_eq!(pending.answer().status, 401);
 }
 
+/// More than one look at every stream.
+const LOOKED_AT: Duration = Duration::from_millis(1200);
+
+#[test]
+fn a_stream_goes_on_in_the_session_that_its_own_answer_leads_to_and_ends_with_that() {
+    let site = Site::new();
+    for (browser, asked) in [
+        (site.login("alice"), "X-Session-Renew: true"),
+        (site.login("alice"), "X-Session-User: alice"),
+        (site.guest(), "X-Session-User: alice"),
+        (site.browser(), "X-Session-User: alice"),
+    ] {
+        let mut client = browser.send(get("/events"));
+        let mut server = site.backend.next();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{asked}\r\n\r\n");
+        server.write(head.as_bytes());
+        std::thread::sleep(LOOKED_AT);
+        server.write(b"data: one\n\n");
+        client.until(b"data: one\n\n");
+        revoke(&site, "alice");
+        let began = Instant::now();
+        client.until(b"0\r\n\r\n");
+        assert!(server.is_given_up() && began.elapsed() < SOON, "{asked}");
+    }
+}
+
+#[test]
+fn a_call_that_changes_its_own_session_comes_to_its_own_end() {
+    let site = Site::new();
+    for asked in ["X-Session-End: this", "X-Session-User: bob", "X-Session-Renew: true"] {
+        let cookie = format!("{COOKIE}={}", site.login("alice").sid().unwrap());
+        let client = site.http2();
+        let pending = client.send("POST", "/call", &[("cookie", &cookie), ("content-type", "application/grpc")]);
+        let mut server = site.backend.next();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nContent-Length: 9\r\n{asked}\r\n\r\n");
+        server.write(head.as_bytes());
+        server.write(b"first");
+        std::thread::sleep(LOOKED_AT);
+        server.write(b"last");
+        let answer = pending.answer();
+        assert_eq!((&answer.body[..], answer.trailers.len()), (&b"firstlast"[..], 0), "{asked}");
+    }
+}
+
 #[test]
 fn a_download_outlives_its_session() {
     let site = Site::new();

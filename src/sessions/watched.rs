@@ -1,7 +1,7 @@
 //! A session that something goes on in for longer than a request.
 
-use super::{Error, Found, Sessions, Standing, Step, Visit};
-use crate::session::{Secret, StoreKey, UnixTime};
+use super::{Cookie, Error, Found, Sessions, Standing, Step, Visit};
+use crate::session::{Kind, Secret, StoreKey, Ticket, UnixTime};
 
 /// Where a session was when it was last looked at.
 #[derive(Debug)]
@@ -18,6 +18,14 @@ impl Visit {
 }
 
 impl Sessions {
+    /// The session that a visitor is in by this cookie, if it is one of a session.
+    pub fn watched_by(&self, cookie: &Cookie) -> Option<Watched> {
+        let Cookie::Set { ticket, .. } = cookie else { return None };
+        let ticket = Ticket::verify(ticket.as_bytes(), &self.ring).ok()?.ticket;
+        let key = ticket.secret.store_key();
+        (ticket.kind == Kind::Session).then_some(Watched { secret: ticket.secret, key })
+    }
+
     /// Whether a session is still there and still the same visitor's: not ended, expired, or moved on by a login. It is
     /// followed through renewals, if it is looked at more often than tickets are remembered. To look at it is no activity.
     pub async fn still_stands(&self, watched: &mut Watched, now: UnixTime) -> Result<bool, Error> {
