@@ -160,7 +160,7 @@ fn lengths() -> Vec<Case> {
             "204 with a length",
             "RFC 9110 8.6",
             "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok",
-            Passed(204, &[], ""),
+            Passed(204, &[("content-length", &[])], ""),
         ),
         case(
             "304 with a length",

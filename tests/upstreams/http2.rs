@@ -119,6 +119,18 @@ fn answers_without_a_body_have_none() {
     }
 }
 
+/// Clients that are built on nghttp2, such as curl, take a length in a 204 for a malformed answer.
+#[test]
+fn an_answer_without_content_announces_none_to_clients_of_http2() {
+    let backend = Http2Backend::start();
+    let site = site(&backend);
+    let client = site.http2();
+    let pending = client.send("GET", "/", &[]);
+    backend.next().answer(204, &[("content-length", "0")]);
+    let answer = pending.answer();
+    assert_eq!((answer.status, answer.headers.get("content-length")), (204, None));
+}
+
 #[test]
 fn a_question_about_the_server_as_a_whole_passes() {
     let backend = Http2Backend::start();

@@ -185,8 +185,11 @@ fn fill(
         closes = true;
     }
     // It has no body and may announce none (RFC 9110 section 8.6, RFC 9112 section 6.1); one that does may send it all the
-    // same, later, and it must not be read as the next answer.
-    closes |= *status == StatusCode::NO_CONTENT && (coded || length.is_some_and(|length| length > 0));
+    // same, later, and it must not be read as the next answer. Some clients of HTTP/2 refuse one with a length.
+    if *status == StatusCode::NO_CONTENT {
+        headers.remove(CONTENT_LENGTH);
+        closes |= coded || length.is_some_and(|length| length > 0);
+    }
     *framing = match length {
         _ if asked == Asked::ToHead || *status == StatusCode::NO_CONTENT || *status == StatusCode::NOT_MODIFIED => {
             Framing::Ended

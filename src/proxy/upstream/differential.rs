@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -95,8 +95,8 @@ fn hypers(pieces: &[Vec<u8>], to_head: bool) -> Option<Seen> {
         if let Some(date) = head.headers.remove(DATE) {
             head.headers.insert(DATE, date);
         }
-        if head.headers.contains_key(TRANSFER_ENCODING) {
-            // Void, and an intermediary removes it (RFC 9112 section 6.3); hyper leaves that to us.
+        if head.headers.contains_key(TRANSFER_ENCODING) || head.status == StatusCode::NO_CONTENT {
+            // Void, and an intermediary removes it (RFC 9112 section 6.3, RFC 9110 section 8.6); hyper leaves that to us.
             head.headers.remove(CONTENT_LENGTH);
         }
         let collected = body.collect().await.ok()?;

@@ -66,7 +66,9 @@ pub(super) fn answer(parts: response::Parts, asked: Asked, names: &Names, ended:
         }
         headers.remove(name);
     }
-    if let Some(length) = length {
+    // A 204 may announce none, and some clients of HTTP/2 refuse one that does (RFC 9110 section 8.6).
+    headers.remove(CONTENT_LENGTH);
+    if let Some(length) = length.filter(|_| status != StatusCode::NO_CONTENT) {
         headers.insert(CONTENT_LENGTH, length.into());
     }
     keep_one_of_each(&mut headers);
