@@ -214,8 +214,9 @@ fn port(port: &str) -> Option<u16> {
 
 fn scheme(name: &[u8]) -> Option<Scheme> {
     match name.to_ascii_lowercase().as_slice() {
-        b"http" => Some(Scheme::Http),
-        b"https" => Some(Scheme::Https),
+        // Some proxies, Traefik for one, name a WebSocket's own scheme.
+        b"http" | b"ws" => Some(Scheme::Http),
+        b"https" | b"wss" => Some(Scheme::Https),
         _ => None,
     }
 }

@@ -85,8 +85,12 @@ fn proxy_that_ends_tls_is_not_sent_round_in_circles() {
     let site = behind("redirect = true").start();
     let (seen, answer) = site.visit(&site.plain(), telling("192.0.2.1"), ok());
     assert_eq!((answer.status(), told(&seen)[2]), (200, Some("https")));
-    let http = telling("192.0.2.1").with("X-Forwarded-Proto", "http");
-    assert_eq!(site.plain().send(http).answer().status(), 308);
+    let websocket = get("/").with("X-Forwarded-Proto", "wss");
+    assert_eq!(told(&site.visit(&site.plain(), websocket, ok()).0)[2], Some("https"), "as some say of a WebSocket");
+    for clear in ["http", "ws"] {
+        let clear = telling("192.0.2.1").with("X-Forwarded-Proto", clear);
+        assert_eq!(site.plain().send(clear).answer().status(), 308);
+    }
     assert_eq!(site.plain().send(get("/")).answer().status(), 308);
 }
 
