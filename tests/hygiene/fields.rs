@@ -81,6 +81,7 @@ fn names() -> Vec<Case> {
         dropped("Transfer.Encoding", "Transfer.Encoding: chunked\r\n", "transfer.encoding"),
         dropped("CONTENT~LENGTH", "CONTENT~LENGTH: 5\r\n", "content~length"),
         dropped("Content!Length", "Content!Length: 5\r\n", "content!length"),
+        dropped("Proxy, which is HTTP_PROXY to CGI", "Proxy: http://evil.example\r\n", "proxy"),
         dropped("X_Session_User", "X_Session_User: mallory\r\n", "x_session_user"),
         dropped("X_Forwarded_For", "X_Forwarded_For: 6.6.6.6\r\n", "x_forwarded_for"),
         case(

@@ -19,7 +19,7 @@ pub enum Field {
     /// `Connection`, which may name more headers of its kind.
     Connection,
     /// Belongs to one connection, whether `Connection` names it or not (RFC 9110 section 7.6.1); or backends could take it
-    /// for one that does, such as `Transfer_Encoding`.
+    /// for one that does, such as `Transfer_Encoding`, or for their own environment's, such as `Proxy`.
     OfTheConnection,
     /// `TE`, which belongs to it too, and says whether trailers are wanted.
     Te,
@@ -52,7 +52,8 @@ impl Field {
             CONTENT_LENGTH => Self::ContentLength,
             EXPECT => Self::Expect,
             _ => match name.as_str() {
-                "keep-alive" | "proxy-connection" => Self::OfTheConnection,
+                // CGI makes HTTP_PROXY of it, by which programs send their own requests (CVE-2016-5385).
+                "keep-alive" | "proxy-connection" | "proxy" => Self::OfTheConnection,
                 _ if names.cover(name) => Self::Session,
                 text if speaks_of_the_client(text) => Self::OfTheClient,
                 text if text.len() == REQUEST_ID.len() && reads_as(text.as_bytes(), REQUEST_ID) => Self::RequestId,
