@@ -81,7 +81,7 @@ fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
     let level = telemetry::init(&config.log);
     config.doubts().for_each(|doubt| tracing::warn!("{doubt}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         // Registered before anything is bound, so that no signal finds the default handler.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -101,7 +101,12 @@ fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => reload(&mut gateway, path, &level),
+                _ = hangup.recv() => tokio::select! {
+                    read = read_again(path) => reload(&mut gateway, read, path, &level),
+                    // A file system that hangs does not keep it from stopping.
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                },
             }
         }
         tell_systemd(&[NotifyState::Stopping]);
@@ -114,7 +119,10 @@ fn gateway(path: &std::path::Path) -> anyhow::Result<()> {
             _ = interrupt.recv() => std::process::exit(1),
         }
         Ok(())
-    })
+    });
+    // A file that is still being read is not waited for.
+    runtime.shutdown_background();
+    done
 }
 
 /// Nothing where it is not systemd that has started us.
@@ -124,14 +132,29 @@ fn tell_systemd(state: &[NotifyState<'_>]) {
     }
 }
 
-/// Goes by the file as it is now, if there is nothing wrong with it.
-fn reload(gateway: &mut Gateway, path: &std::path::Path, level: &telemetry::Level) {
+/// The file as it is now, and those that it names.
+async fn read_again(path: &std::path::Path) -> anyhow::Result<(Config, Files)> {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell_systemd(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!(%error, "systemd is not told of the reload"),
     }
-    let read = config::load(path);
-    let log = read.as_ref().ok().map(|config| (config.log.clone(), config.doubts().collect::<Vec<_>>()));
+    let path = path.to_owned();
+    let read = move || {
+        let config = load(&path)?;
+        let files = Files::read(&config)?;
+        Ok((config, files))
+    };
+    tokio::task::spawn_blocking(read).await.context("it could not be read")?
+}
+
+/// Goes by what was read, if there is nothing wrong with it.
+fn reload(
+    gateway: &mut Gateway,
+    read: anyhow::Result<(Config, Files)>,
+    path: &std::path::Path,
+    level: &telemetry::Level,
+) {
+    let log = read.as_ref().ok().map(|(config, _)| (config.log.clone(), config.doubts().collect::<Vec<_>>()));
     match (gateway.reload(read), log) {
         (Ok(()), Some((log, doubts))) => {
             level.set(&log);

@@ -27,7 +27,7 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 
 use crate::admin::{self, Desk};
-use crate::config::{Config, Mistakes};
+use crate::config::Config;
 use crate::listener::{self, Edge, Limits, Passed, Slots, Stop};
 use crate::proxy::{Client, Clock};
 use crate::sessions;
@@ -160,12 +160,12 @@ impl Gateway {
         })
     }
 
-    /// Goes by another configuration from now on, as a whole or not at all: what came of reading it decides. Returns when
-    /// every worker's new requests go by it, also those on connections that are open; requests under way end as they began.
-    pub fn reload(&mut self, read: Result<Config, Mistakes>) -> anyhow::Result<()> {
-        let reloaded = read.map_err(anyhow::Error::from).and_then(|config| {
+    /// Goes by another configuration from now on, as a whole or not at all: what came of reading it, and its files, decides.
+    /// Returns when every worker's new requests go by it, also those on connections that are open; requests under way end as
+    /// they began.
+    pub fn reload(&mut self, read: anyhow::Result<(Config, Files)>) -> anyhow::Result<()> {
+        let reloaded = read.and_then(|(config, files)| {
             self.running.check(&config)?;
-            let files = Files::read(&config)?;
             files.doubts().iter().for_each(|doubt| tracing::warn!("{doubt}"));
             // Stopped before anything is changed that it writes to.
             if let Some(prober) = self.prober.take() {

@@ -1,7 +1,9 @@
 //! How it goes: what is under way ends, and nothing is promised that is not kept.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::stand::*;
@@ -17,6 +19,20 @@ fn start(listen: &str) -> Process {
 fn stops(process: &Process) {
     process.signal("TERM");
     process.logged("stopping:");
+}
+
+#[test]
+fn file_that_is_read_again_without_end_keeps_it_neither_from_serving_nor_from_stopping() {
+    let process = start("");
+    let pipe = process.dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    edit(&process, |text| replaced(&text, "keys = [", &format!("keys = [{pipe:?}, ")));
+    process.signal("HUP");
+    // Opened once somebody reads it, who then waits for more.
+    let hangs = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    assert_eq!(visit(&process, &process.browser(), get("/"), ok()).1.status(), 200);
+    assert!(process.stop().contains("stopping"));
+    drop(hangs);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use session_gateway::config;
 use session_gateway::config::Config;
-use session_gateway::gateway::Gateway;
+use session_gateway::gateway::{Files, Gateway};
 use session_gateway::proxy::Clock;
 use session_gateway::session::UnixTime;
 use session_gateway::tls::{self, Reloadable};
@@ -108,7 +108,8 @@ impl Site {
     pub fn reload(&mut self, change: impl FnOnce(&mut Config)) {
         change(&mut self.config);
         for gateway in &mut self.gateways {
-            gateway.reload(Ok(self.config.clone())).expect("nothing that needs a restart");
+            let files = Files::read(&self.config);
+            gateway.reload(files.map(|files| (self.config.clone(), files))).expect("nothing that needs a restart");
         }
     }
 
