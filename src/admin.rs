@@ -111,8 +111,8 @@ impl Admin {
     }
 }
 
-/// Whether a load balancer should send clients here. `?store=optional` is for one that has no better place for them while the
-/// store is down: the gateway still serves whoever has no session.
+/// Whether a load balancer should send clients here. `?store=optional` is for one that has no better place for them
+/// while the store is down: the gateway still serves whoever has no session.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Readiness {

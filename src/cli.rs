@@ -61,7 +61,8 @@ pub(crate) fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Mistakes are a page of their own, with the lines they are in; any other error is one line with its causes.
+            // Mistakes are a page of their own, with the lines they are in; any other error is one line with its
+            // causes.
             match error.downcast_ref::<Mistakes>() {
                 Some(mistakes) => eprintln!("{mistakes}"),
                 None => eprintln!("error: {error:#}"),

@@ -53,8 +53,8 @@ pub struct Config {
 
 /// Reads the file at `path`. Relative paths in it start from its folder.
 ///
-/// Certificates and keys are named, not opened: that is for those who start, or check that they could. The admin's token
-/// and Redis' password alone are read from their files.
+/// Certificates and keys are named, not opened: that is for those who start, or check that they could. The admin's
+/// token and Redis' password alone are read from their files.
 pub fn load(path: &Path) -> Result<Config, Mistakes> {
     let unread = |kind, found: String, expected: &str| {
         let place = Place { key: String::new(), span: None };

@@ -160,9 +160,9 @@ impl Gateway {
         })
     }
 
-    /// Goes by another configuration from now on, as a whole or not at all: what came of reading it, and its files, decides.
-    /// Returns when every worker's new requests go by it, also those on connections that are open; requests under way end as
-    /// they began.
+    /// Goes by another configuration from now on, as a whole or not at all: what came of reading it, and its files,
+    /// decides. Returns when every worker's new requests go by it, also those on connections that are open; requests
+    /// under way end as they began.
     pub fn reload(&mut self, read: anyhow::Result<(Config, Files)>) -> anyhow::Result<()> {
         let reloaded = read.and_then(|(config, files)| {
             self.running.check(&config)?;

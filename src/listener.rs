@@ -57,8 +57,8 @@ use protocol::Protocols;
 pub struct Listening {
     /// The socket.
     pub socket: TcpListener,
-    /// Whether somebody else keeps it, and they wait for whoever listens next. If not, they are accepted at last, for the
-    /// system resets them where a socket is closed.
+    /// Whether somebody else keeps it, and they wait for whoever listens next. If not, they are accepted at last, for
+    /// the system resets them where a socket is closed.
     pub is_kept: bool,
 }
 
@@ -68,8 +68,9 @@ impl From<TcpListener> for Listening {
     }
 }
 
-/// How long a client over HTTP/1.1 may still send a request once a stop is asked for, be it the first on its connection or
-/// the next: it is answered, and told that it is the last. To close at once what is idle would fail whoever is just sending.
+/// How long a client over HTTP/1.1 may still send a request once a stop is asked for, be it the first on its connection
+/// or the next: it is answered, and told that it is the last. To close at once what is idle would fail whoever is just
+/// sending.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What a listening socket speaks.
@@ -237,8 +238,8 @@ where
         Rc::clone(&terms)
     }
 
-    /// A place below the connection limit. It is asked for after `accept`, not before: a worker that took the last place
-    /// in advance would keep it from the worker to which the kernel hands the next client.
+    /// A place below the connection limit. It is asked for after `accept`, not before: a worker that took the last
+    /// place in advance would keep it from the worker to which the kernel hands the next client.
     async fn slot(&self, slots: &Slots) -> Option<Slot> {
         let slot = slots.take();
         if slot.is_some() {

@@ -93,8 +93,8 @@ struct Way<'a> {
 }
 
 impl Proxy {
-    /// One worker's. `settings` have been checked: names are header names, routes name upstreams. `shared` is by upstream,
-    /// in the order of the settings.
+    /// One worker's. `settings` have been checked: names are header names, routes name upstreams. `shared` is by
+    /// upstream, in the order of the settings.
     pub fn new(
         settings: &Settings,
         shared: &[Arc<upstream::Shared>],
@@ -130,8 +130,8 @@ impl Proxy {
         })
     }
 
-    /// The path that follows `before`, which keeps the requests that are on it: open streams are watched from here on, and
-    /// an upstream that has not changed keeps its connections.
+    /// The path that follows `before`, which keeps the requests that are on it: open streams are watched from here on,
+    /// and an upstream that has not changed keeps its connections.
     pub fn succeed(
         before: &Self,
         settings: &Settings,
@@ -322,7 +322,8 @@ impl Proxy {
         self.forwarded.client(request.headers(), client).scheme == Scheme::Https
     }
 
-    /// Ends the streams whose session has ended: WebSocket, server-sent events and gRPC. Called now and then by its worker.
+    /// Ends the streams whose session has ended: WebSocket, server-sent events and gRPC. Called now and then by its
+    /// worker.
     pub async fn look_at_streams(&self) {
         self.streams.look(&self.sessions, self.clock.now()).await;
     }

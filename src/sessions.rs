@@ -1,8 +1,8 @@
 //! Open, commit, list, revoke: the only caller of a store.
 //!
 //! [`Sessions::open`] says where a visitor stands, [`Sessions::commit`] applies what the response asks and says what
-//! becomes of the browser's cookie. The rules are the entry table of [`Entry`]: whatever is in flight, a ticket that was
-//! superseded or ended gets neither a change nor a cookie.
+//! becomes of the browser's cookie. The rules are the entry table of [`Entry`]: whatever is in flight, a ticket that
+//! was superseded or ended gets neither a change nor a cookie.
 
 mod commit;
 mod cookie;
@@ -191,8 +191,8 @@ impl Sessions {
             Found::Dead => Ok(Visit::fresh(Standing::Dead, now)),
             Found::Nothing => Ok(Visit::fresh(Standing::New { expired: Some(key) }, now)),
             Found::Live { mut session, secret, key, moved } => {
-                // Both are upkeep: a store that has the session and takes no changes serves it all the same, and the next
-                // request tries again.
+                // Both are upkeep: a store that has the session and takes no changes serves it all the same, and the
+                // next request tries again.
                 if !moved && let Some(old) = &session.renewed_from {
                     let _ = self.store.settle(&key, old, now.after(lifetime::OLD_TICKET_AFTER_NEW)).await;
                 }
@@ -208,14 +208,15 @@ impl Sessions {
         }
     }
 
-    /// A visitor whose session could not be opened, and who is served all the same, as one without a session. The browser's
-    /// cookie stays as it is, and whatever the response asks is refused.
+    /// A visitor whose session could not be opened, and who is served all the same, as one without a session. The
+    /// browser's cookie stays as it is, and whatever the response asks is refused.
     pub fn stranger(because: store::Error, now: UnixTime) -> Visit {
         Visit::fresh(Standing::Unknown(because), now)
     }
 
-    /// Where the bearer of a ticket stood a while ago, if that is still known: for who would rather have an old session than
-    /// none while the store cannot be asked. As with a stranger, the cookie stays, and whatever the response asks is refused.
+    /// Where the bearer of a ticket stood a while ago, if that is still known: for who would rather have an old session
+    /// than none while the store cannot be asked. As with a stranger, the cookie stays, and whatever the response asks
+    /// is refused.
     pub fn open_old(&self, ticket: &Ticket, because: store::Error, now: UnixTime) -> Option<Visit> {
         let key = ticket.secret.store_key();
         let session = self.store.load_old(&key, now)?;
@@ -232,7 +233,8 @@ impl Sessions {
     /// Follows a secret to where its session is now.
     async fn find(&self, mut secret: Secret, mut key: StoreKey, step: Step, now: UnixTime) -> Result<Found, Error> {
         for renewals in 0..MOST_RENEWALS {
-            // A request may be shown what has just changed; what is decided on its answer's cookie may not rest on that.
+            // A request may be shown what has just changed; what is decided on its answer's cookie may not rest on
+            // that.
             let entry = match step {
                 Step::Open => self.store.load(&key, now).await?,
                 Step::Commit => self.store.load_anew(&key, now).await?,

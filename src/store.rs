@@ -179,7 +179,8 @@ impl Store {
         }
     }
 
-    /// The entry under a key as it stands at `now`. What another gateway has changed a moment ago may not be known here yet.
+    /// The entry under a key as it stands at `now`. What another gateway has changed a moment ago may not be known here
+    /// yet.
     pub async fn load(&self, key: &StoreKey, now: UnixTime) -> Result<Option<Entry>, Error> {
         match self {
             Self::Memory(memory) => Ok(memory.load(key, now)),
@@ -195,8 +196,9 @@ impl Store {
         }
     }
 
-    /// The session under a key as it was when it was last read, for those who would rather have an old one than none while
-    /// the store cannot be asked. None where nothing is kept, or it is known to have changed since, or it is too old.
+    /// The session under a key as it was when it was last read, for those who would rather have an old one than none
+    /// while the store cannot be asked. None where nothing is kept, or it is known to have changed since, or it is too
+    /// old.
     pub fn load_old(&self, key: &StoreKey, now: UnixTime) -> Option<Arc<Session>> {
         match self {
             Self::Memory(_) => None,

@@ -1,4 +1,5 @@
-//! Certificates to what speaks TLS: rustls' `ServerConfig`, and a `ClientConfig` for the session store and for upstreams.
+//! Certificates to what speaks TLS: rustls' `ServerConfig`, and a `ClientConfig` for the session store and for
+//! upstreams.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -156,8 +157,8 @@ pub enum Error {
 /// TLS 1.2 sessions kept for clients that take no tickets; the others cost the server no memory.
 const CACHED_SESSIONS: usize = 4096;
 
-/// What all workers serve TLS with. Shared, so that a session begun on one worker is resumed on any other, where none is
-/// asked for a certificate.
+/// What all workers serve TLS with. Shared, so that a session begun on one worker is resumed on any other, where none
+/// is asked for a certificate.
 pub fn server_config(settings: &Settings) -> Result<ServerConfig, Error> {
     serving(read_certificates(settings)?, Clients::read(settings.client.as_ref())?.as_ref())
 }
@@ -210,12 +211,13 @@ fn serving(certificates: Vec<Certificate>, clients: Option<&Clients>) -> Result<
         // Its keys live in this process and change every six hours, so a stolen memory image opens little of the past.
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(Error::Ticketer)?;
         config.session_storage = ServerSessionMemoryCache::new(CACHED_SESSIONS);
-        // A ticket is for one use (RFC 8446 §C.4), and a browser on HTTP/1.1 comes back with several connections at once.
+        // A ticket is for one use (RFC 8446 §C.4), and a browser on HTTP/1.1 comes back with several connections at
+        // once.
         config.send_tls13_tickets = 2;
     } else {
         // A client whose session is resumed is not verified again: its certificate would never expire, for every
-        // resumption brings new tickets. It is shown anew on each connection. (Without a ticketer there are no tickets of
-        // TLS 1.2, and those of 1.3 would name what is stored.)
+        // resumption brings new tickets. It is shown anew on each connection. (Without a ticketer there are no tickets
+        // of TLS 1.2, and those of 1.3 would name what is stored.)
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }

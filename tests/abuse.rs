@@ -34,8 +34,8 @@ const PIECE: usize = 16 * 1024;
 /// How many attackers there are of each kind.
 const EACH: usize = 20;
 
-/// The binary with the settings that it comes with, in front of a backend that answers at once: below `/big` with more than
-/// any buffers hold.
+/// The binary with the settings that it comes with, in front of a backend that answers at once: below `/big` with more
+/// than any buffers hold.
 fn gateway() -> Process {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let server = format!("http://{}", listener.local_addr().expect("a bound address"));
@@ -56,7 +56,8 @@ fn answer(mut wire: Wire) {
         }
         let mut left = if head.start.contains("/big") { 32 << 20 } else { 2 };
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {left}\r\n\r\n");
-        // In one piece with it where it is small: of two, the second would wait until the first is acknowledged, 40 ms each time.
+        // In one piece with it where it is small: of two, the second would wait until the first is acknowledged, 40 ms
+        // each time.
         let mut piece = head.into_bytes();
         loop {
             let more = left.min(PIECE);

@@ -1,7 +1,7 @@
 //! Real Flask and real Express behind the real gateway, visited by curl with a cookie jar and by a real Chromium.
 //!
-//! The applications and their configuration are those of `examples/`. Both are driven in the same way: what one promises
-//! to a browser, the other promises too.
+//! The applications and their configuration are those of `examples/`. Both are driven in the same way: what one
+//! promises to a browser, the other promises too.
 
 #[path = "apps/curl.rs"]
 mod curl;

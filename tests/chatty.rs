@@ -1,5 +1,5 @@
-//! An honest client that has much to say, and says that it has heard. Beside the floods of `abuse.rs`, but not in one process
-//! with them: those are timed.
+//! An honest client that has much to say, and says that it has heard. Beside the floods of `abuse.rs`, but not in one
+//! process with them: those are timed.
 
 #[path = "hygiene/frames.rs"]
 #[allow(dead_code)]
@@ -51,8 +51,8 @@ fn gateway() -> Process {
     Process::start(&Site::build().servers(&[&server]), "access = \"off\"")
 }
 
-/// Sends so many messages in one request, each once the one before has come back, and opens both windows and asks how long
-/// the way is for each that comes.
+/// Sends so many messages in one request, each once the one before has come back, and opens both windows and asks how
+/// long the way is for each that comes.
 fn converse(process: &Process, messages: usize) {
     let mut wire = process.https().asking_for("h2").open();
     wire.send(&[hello(), frame(HEADERS, END_HEADERS, 1, &block(&POST))].concat());

@@ -1,5 +1,5 @@
-//! Redis fails over to a replica while visitors come and go: nobody is logged out, nobody waits, and what was stored and
-//! replicated is there.
+//! Redis fails over to a replica while visitors come and go: nobody is logged out, nobody waits, and what was stored
+//! and replicated is there.
 
 mod support;
 

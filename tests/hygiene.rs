@@ -1,5 +1,5 @@
-//! Whatever arrives, the bytes that go upstream are one well-formed request a request, and nothing hidden in a body ever
-//! becomes a request of its own. A table, held against a gateway in front of a backend that records every byte.
+//! Whatever arrives, the bytes that go upstream are one well-formed request a request, and nothing hidden in a body
+//! ever becomes a request of its own. A table, held against a gateway in front of a backend that records every byte.
 
 #[path = "hygiene/answers.rs"]
 mod answers;

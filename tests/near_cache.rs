@@ -172,7 +172,8 @@ fn a_change_by_the_other_gateway_is_seen() {
     }
 }
 
-/// The reply says what was, and right behind it comes that it is no more: what has not been kept yet cannot be forgotten.
+/// The reply says what was, and right behind it comes that it is no more: what has not been kept yet cannot be
+/// forgotten.
 #[test]
 fn a_reply_and_its_invalidation_in_one_packet_leave_nothing_behind() {
     let pair = Pair::with("timeout = \"5s\"");
@@ -240,7 +241,8 @@ fn what_was_read_over_a_lost_connection_is_asked_for_again() {
     }
 }
 
-/// A connection that is open and dead: nobody says that the session has ended, and the gateway has to find out by itself.
+/// A connection that is open and dead: nobody says that the session has ended, and the gateway has to find out by
+/// itself.
 #[test]
 fn a_server_that_has_fallen_silent_is_not_trusted_for_longer_than_a_second() {
     let pair = Pair::new();

@@ -1,5 +1,5 @@
-//! What happens when requests of one visitor overlap, where one gateway keeps what it has read from Redis: its own writes
-//! are never hidden from it.
+//! What happens when requests of one visitor overlap, where one gateway keeps what it has read from Redis: its own
+//! writes are never hidden from it.
 
 #[path = "races/overlaps.rs"]
 mod overlaps;

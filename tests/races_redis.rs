@@ -1,4 +1,5 @@
-//! What happens when requests of one visitor overlap, where two gateways share a Redis and each request goes to the other.
+//! What happens when requests of one visitor overlap, where two gateways share a Redis and each request goes to the
+//! other.
 
 #[path = "races/overlaps.rs"]
 mod overlaps;

@@ -1,5 +1,5 @@
-//! The entry table of DESIGN section 4, asked of the sessions directly: what becomes of a request and of a change through
-//! it, by what the store has under its ticket's key.
+//! The entry table of DESIGN section 4, asked of the sessions directly: what becomes of a request and of a change
+//! through it, by what the store has under its ticket's key.
 
 #[path = "sessions/desk.rs"]
 mod desk;

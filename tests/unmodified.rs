@@ -1,5 +1,5 @@
-//! Real applications that know nothing of the gateway: what each does alone it does behind the gateway, where the browser
-//! holds our cookie alone.
+//! Real applications that know nothing of the gateway: what each does alone it does behind the gateway, where the
+//! browser holds our cookie alone.
 #![allow(missing_docs)]
 
 #[path = "apps/process.rs"]

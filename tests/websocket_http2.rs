@@ -1,5 +1,5 @@
-//! WebSocket over HTTP/2 (RFC 8441): an extended CONNECT is a handshake of HTTP/1.1 to the backend, and what follows it is
-//! carried in its stream.
+//! WebSocket over HTTP/2 (RFC 8441): an extended CONNECT is a handshake of HTTP/1.1 to the backend, and what follows it
+//! is carried in its stream.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod support;
@@ -15,7 +15,8 @@ use support::*;
 /// A close frame with the code 1008 (RFC 6455 sections 5.5.1 and 7.4.1).
 const CLOSE: &[u8] = b"\x88\x17\x03\xf0the session has ended";
 
-/// A WebSocket ends within a second of its session, the rest of a frame included; the rest is what a busy machine may take.
+/// A WebSocket ends within a second of its session, the rest of a frame included; the rest is what a busy machine may
+/// take.
 const SOON: Duration = Duration::from_millis(1500);
 
 const WEBSOCKET: Option<&str> = Some("websocket");

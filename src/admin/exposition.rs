@@ -41,8 +41,8 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// Over these workers. `admin` are the counters of the API's own sessions handle; with the settings comes what workers
-    /// share of each upstream.
+    /// Over these workers. `admin` are the counters of the API's own sessions handle; with the settings comes what
+    /// workers share of each upstream.
     pub fn new(
         workers: Vec<Worker>,
         admin: Arc<sessions::Counters>,
@@ -117,8 +117,8 @@ impl Collector for Sum {
 }
 
 impl Sum {
-    /// What each worker has counted under each name: also under those that the configuration does not have any more, for
-    /// what is counted never goes back.
+    /// What each worker has counted under each name: also under those that the configuration does not have any more,
+    /// for what is counted never goes back.
     fn by_name<T: Default>(&self, of: impl Fn(&proxy::Counters) -> &Named<T>) -> BTreeMap<String, Vec<Arc<T>>> {
         let mut names = BTreeMap::<_, Vec<_>>::new();
         for (name, counters) in self.workers.iter().flat_map(|worker| of(&worker.proxy).all()) {

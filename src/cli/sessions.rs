@@ -178,8 +178,8 @@ fn time(seconds: u64) -> String {
     time.map_or_else(|| seconds.to_string(), |time| time.to_string())
 }
 
-/// Text that a terminal only shows: what would move its cursor, colour it or turn the way it is read is escaped as in JSON.
-/// In JSON that has no line breaks such characters stand within strings alone, so that it still says the same.
+/// Text that a terminal only shows: what would move its cursor, colour it or turn the way it is read is escaped as in
+/// JSON. In JSON that has no line breaks such characters stand within strings alone, so that it still says the same.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {

@@ -72,8 +72,8 @@ pub(super) fn rule(
     Ok((pattern, rule))
 }
 
-/// All, in the order in which they were written. One that changes nothing keeps a cookie from the rules after it; where there
-/// are none, it is none itself.
+/// All, in the order in which they were written. One that changes nothing keeps a cookie from the rules after it; where
+/// there are none, it is none itself.
 pub(super) fn rules(read: Named<(Pattern, Rule)>) -> Result<Rules, Noted> {
     let mut rules = read.into_iter().map(|(_, rule)| rule).collect::<Result<Vec<_>, _>>()?;
     while rules.pop_if(|(_, rule)| *rule == Rule::default()).is_some() {}

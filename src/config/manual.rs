@@ -15,8 +15,8 @@ const MANUAL: &str = include_str!("../../gateway.toml");
 /// Keys that the file must set, for they have no default.
 const REQUIRED: [&str; 7] = ["http", "https", "certificate", "private_key", "keys", "servers", "upstream"];
 
-/// The same file about the other kind of store, whose keys follow that of its kind behind `#`: with its url set, the one
-/// key of them that must be.
+/// The same file about the other kind of store, whose keys follow that of its kind behind `#`: with its url set, the
+/// one key of them that must be.
 fn about_redis() -> String {
     let (before, store) = MANUAL.split_once("[store]\n").expect("a store section");
     let (memory, redis) = store.split_once("# kind = \"redis\"").expect("the other kind");
@@ -99,8 +99,8 @@ fn keys_without_a_default_are_shown_with_good_values() {
         std::fs::write(folder.path().join("certs").join(name), word).expect("a file in it");
     }
     let config = |manual: &str| {
-        // A domain goes with another name than `__Host-` only, an authority with TLS only, a login page with a required user,
-        // and with a route for everybody, if it is here.
+        // A domain goes with another name than `__Host-` only, an authority with TLS only, a login page with a required
+        // user, and with a route for everybody, if it is here.
         let mut text = uncommented(manual, true).replace("__Host-sid", "sid").replace("[\"http://", "[\"https://");
         text = text.replace("require_user = false", "require_user = true");
         text = text.replace("\"/login\"", "\"https://sso.example.com/login\"");

@@ -167,7 +167,8 @@ fn upstream_index(value: &Value<'_>, upstreams: &[&str]) -> Result<usize, Noted>
 /// A prefix that request paths are compared with as they come, hence without anything that has two spellings.
 pub(super) fn route_path(written: &str) -> Result<String, Fault> {
     let fault = |expected: &str| Err(malformed(written, expected));
-    // RFC 3986 section 3.3, `pchar` without percent-encoding, and without what ends a segment where routes are looked for.
+    // RFC 3986 section 3.3, `pchar` without percent-encoding, and without what ends a segment where routes are looked
+    // for.
     let plain = |each: u8| each.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/".contains(&each);
     if !written.starts_with('/') {
         return fault("a path that starts with `/`");

@@ -134,8 +134,8 @@ struct Url {
 }
 
 /// `redis://USER:PASSWORD@HOST:PORT/DATABASE`, of which only the host must be there; with several hosts
-/// `redis+sentinel://…@HOST:PORT,HOST:PORT/MASTER/DATABASE` and `redis+cluster://…@HOST:PORT,HOST:PORT`. No mistake quotes
-/// any of it.
+/// `redis+sentinel://…@HOST:PORT,HOST:PORT/MASTER/DATABASE` and `redis+cluster://…@HOST:PORT,HOST:PORT`. No mistake
+/// quotes any of it.
 fn url(written: &str) -> Result<Url, Fault> {
     let (scheme, rest) = written.split_once("://").ok_or_else(|| wrong("not a URL"))?;
     let (scheme, kind) = scheme.split_once('+').map_or((scheme, None), |(scheme, kind)| (scheme, Some(kind)));

@@ -17,8 +17,8 @@ use crate::session::{KeyRing, Kind, Secret, Ticket, UnixTime};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 
-/// A ticket is ours or none. The first byte says how many bytes of a good one are changed, each by two more; what is behind
-/// them is a ticket of the client's own making.
+/// A ticket is ours or none. The first byte says how many bytes of a good one are changed, each by two more; what is
+/// behind them is a ticket of the client's own making.
 ///
 /// # Panics
 /// Where one that was not signed is taken for a ticket.
@@ -113,8 +113,8 @@ pub fn set_cookie(data: &[u8]) {
     }
 }
 
-/// Answers that set cookies, one a line: the jar keeps to its limits, what it gives is sendable and meant for the request,
-/// and it is the same after it was stored.
+/// Answers that set cookies, one a line: the jar keeps to its limits, what it gives is sendable and meant for the
+/// request, and it is the same after it was stored.
 ///
 /// # Panics
 /// Where one of these does not hold.

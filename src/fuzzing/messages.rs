@@ -18,8 +18,8 @@ fn folded(name: &str) -> String {
     name.to_ascii_lowercase().replace(|byte: char| !byte.is_ascii_alphanumeric(), "-")
 }
 
-/// `name:value` lines of a request and of an answer: what goes upstream is one request, without anything that speaks for
-/// the gateway; and nothing of the kind is left for the client.
+/// `name:value` lines of a request and of an answer: what goes upstream is one request, without anything that speaks
+/// for the gateway; and nothing of the kind is left for the client.
 ///
 /// # Panics
 /// Where one of these does not hold.

@@ -45,8 +45,8 @@ impl Bound {
     }
 }
 
-/// Whether whoever reaches the admin address here needs a token, unless it is loopback. A configuration has seen to that for
-/// the address in it, and a socket that was passed may be on another.
+/// Whether whoever reaches the admin address here needs a token, unless it is loopback. A configuration has seen to
+/// that for the address in it, and a socket that was passed may be on another.
 pub(super) fn is_guarded(admin: Option<SocketAddr>, config: &Config) -> anyhow::Result<()> {
     let Some((address, settings)) = admin.zip(config.admin.as_ref()) else { return Ok(()) };
     anyhow::ensure!(

@@ -19,8 +19,8 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// Binds one non-blocking `SO_REUSEPORT` socket a worker, so that the kernel spreads connections over the workers. Port 0
-/// takes a free one, the same for all.
+/// Binds one non-blocking `SO_REUSEPORT` socket a worker, so that the kernel spreads connections over the workers. Port
+/// 0 takes a free one, the same for all.
 pub fn bind(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
     open_all(address, workers).map_err(|source| BindError { address, source })
 }

@@ -12,15 +12,15 @@ use tokio::time::Instant;
 use super::pulse::{Doing, EARNED_A_SECOND, Pulse};
 use super::{Counters, Limits};
 
-/// How often a connection is looked at within the shortest timeout, at least: it is ended at most a thirty-second part too
-/// late, and never too early. It has another such part to close by itself.
+/// How often a connection is looked at within the shortest timeout, at least: it is ended at most a thirty-second part
+/// too late, and never too early. It has another such part to close by itself.
 const SWEEPS: u32 = 32;
 /// How many periods a sweep counts for at most, however late it comes: who was not let run has heard nobody, either.
 const MOST: u32 = 2;
 /// How seldom, however long they are.
 const SELDOM: Duration = Duration::from_millis(250);
-/// How long a client may seem to take nothing where what it is sent fills its socket. The system knows better, and is told to
-/// end it much sooner; this is for systems that do not.
+/// How long a client may seem to take nothing where what it is sent fills its socket. The system knows better, and is
+/// told to end it much sooner; this is for systems that do not.
 const BLOCKED: Duration = Duration::from_mins(1);
 
 /// How long a connection is between two requests until it gives up what it only needs for one, at most.
@@ -138,8 +138,8 @@ impl Connections {
         if !overdue {
             self.counters.timeouts.increment();
         }
-        // It has one period to close by itself; half a head does not, nor a client that answers no GOAWAY. What takes nothing
-        // takes no farewell either.
+        // It has one period to close by itself; half a head does not, nor a client that answers no GOAWAY. What takes
+        // nothing takes no farewell either.
         if overdue || doing == Doing::Waiting {
             pulse.cut();
         } else {

@@ -59,8 +59,8 @@ where
         entry: Entry,
         _slot: Option<Slot>,
     ) {
-        // A client that opens no window acknowledges what it is asked for ever, and no other timeout of the system would
-        // end it. Where the system knows no such thing, `Connections` notices late.
+        // A client that opens no window acknowledges what it is asked for ever, and no other timeout of the system
+        // would end it. Where the system knows no such thing, `Connections` notices late.
         let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(terms.limits.write_timeout));
         // An IPv4 client of a dual-stack socket is written as IPv4, as upstreams and rules expect it.
         let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
@@ -87,8 +87,8 @@ where
         }
     }
 
-    /// Whose connection it is: the peer's, or, where a PROXY protocol header is expected, whoever's that says. None for a
-    /// connection that is not to be served.
+    /// Whose connection it is: the peer's, or, where a PROXY protocol header is expected, whoever's that says. None for
+    /// a connection that is not to be served.
     async fn announced(
         &self,
         stream: &mut TcpStream,
@@ -206,8 +206,8 @@ where
         let in_flight = InFlight::begin(&entry.pulse);
         let is_last = entry.is_last_of(terms.limits.max_requests);
         let (handler, switched) = (self.handler.clone(), Rc::clone(switched));
-        // Called within: a future that is given here and awaited there would have its size twice in this one, which hyper
-        // moves for every request.
+        // Called within: a future that is given here and awaited there would have its size twice in this one, which
+        // hyper moves for every request.
         async move {
             head?;
             let mut response = handler(request, client).await;

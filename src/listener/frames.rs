@@ -1,10 +1,10 @@
-//! Looks at an HTTP/2 connection's frames as they are read: a header block that does not end is one that can be waited for
-//! too long, and frames that ask for nothing cost the client's allowance.
+//! Looks at an HTTP/2 connection's frames as they are read: a header block that does not end is one that can be waited
+//! for too long, and frames that ask for nothing cost the client's allowance.
 //!
-//! h2 itself bounds what a header block may hold and in how many pieces it may come (CVE-2024-27316), how many streams may
-//! be reset before they were looked at or because of what was wrong with them (CVE-2023-44487, CVE-2025-8671), and empty
-//! DATA. It does not mind a client that makes it work for ever: resets of requests that had begun, settings and pings that
-//! want an answer each, priorities, requests that are refused (RFC 9113 section 10.5).
+//! h2 itself bounds what a header block may hold and in how many pieces it may come (CVE-2024-27316), how many streams
+//! may be reset before they were looked at or because of what was wrong with them (CVE-2023-44487, CVE-2025-8671), and
+//! empty DATA. It does not mind a client that makes it work for ever: resets of requests that had begun, settings and
+//! pings that want an answer each, priorities, requests that are refused (RFC 9113 section 10.5).
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

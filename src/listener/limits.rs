@@ -53,8 +53,8 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// From which proxies every connection begins with a PROXY protocol header, and none comes from elsewhere.
     pub proxy_protocol: Option<Trusted>,
-    /// How long a request head may take, and how long a new connection may take to begin its first, with its handshake. It
-    /// is ended at most half a second later.
+    /// How long a request head may take, and how long a new connection may take to begin its first, with its handshake.
+    /// It is ended at most half a second later.
     pub header_timeout: Duration,
     /// How long a connection may stay without a request between two.
     pub keepalive: Duration,

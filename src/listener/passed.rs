@@ -48,8 +48,8 @@ pub enum PassedError {
 }
 
 impl Passed {
-    /// What the environment says was passed to this process: `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`. To be called
-    /// before there is another thread.
+    /// What the environment says was passed to this process: `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`. To be
+    /// called before there is another thread.
     pub fn from_env() -> Result<Self, PassedError> {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':').map(str::to_owned);

@@ -34,14 +34,15 @@ fn http1(limits: &Limits) -> http1::Builder {
         .header_read_timeout(None)
         .max_header_size(limits.max_header_size)
         .max_buf_size(limits.max_header_size.max(MAX_BUFFER))
-        // A client that closed its side is taken to be gone: its request is cancelled, and so is the upstream's work. Nothing
-        // tells it from one that closed its side alone, before something is written to it.
+        // A client that closed its side is taken to be gone: its request is cancelled, and so is the upstream's work.
+        // Nothing tells it from one that closed its side alone, before something is written to it.
         .half_close(limits.half_close);
     // Naming it moves the parser's array from the stack to the heap.
     if limits.max_headers != HYPERS_MAX_HEADERS {
         http1.max_headers(limits.max_headers);
     }
-    // Left alone: `pipeline_flush` (experimental, and it copies every body into one buffer for a feature that no browser uses).
+    // Left alone: `pipeline_flush` (experimental, and it copies every body into one buffer for a feature that no
+    // browser uses).
     http1
 }
 

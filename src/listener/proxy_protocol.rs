@@ -1,6 +1,7 @@
 //! The PROXY protocol, versions 1 and 2: what a proxy says before a connection's own first byte about whose it is.
 //!
-//! Specified in `HAProxy`'s `doc/proxy-protocol.txt`. Exactly the header is read: what follows it belongs to TLS or HTTP.
+//! Specified in `HAProxy`'s `doc/proxy-protocol.txt`. Exactly the header is read: what follows it belongs to TLS or
+//! HTTP.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

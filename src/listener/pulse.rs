@@ -1,8 +1,8 @@
 //! Signs of life of one connection, and what its worker tells it.
 //!
 //! They replace hyper's own timers. Those cost a timer, an allocation and a reading of the clock for every request, and
-//! HTTP/2 has none for a connection without streams. Here a request costs a few additions on its own thread, and one sweep
-//! a worker (`Connections`) looks at all of them a few times per timeout.
+//! HTTP/2 has none for a connection without streams. Here a request costs a few additions on its own thread, and one
+//! sweep a worker (`Connections`) looks at all of them a few times per timeout.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -196,8 +196,8 @@ impl Pulse {
         self.timed_out.get()
     }
 
-    /// Takes note of the time that has passed since the last sweep. Gives up the answers of which the client has taken nothing
-    /// for so long, if it goes on with others; how many that were.
+    /// Takes note of the time that has passed since the last sweep. Gives up the answers of which the client has taken
+    /// nothing for so long, if it goes on with others; how many that were.
     pub(super) fn give_up_untaken(&self, passed: Duration, most: Duration, goes_on: bool) -> usize {
         self.streams.look(passed, most, goes_on)
     }
@@ -215,8 +215,8 @@ impl Pulse {
         self.spend(cost)
     }
 
-    /// Gives back what a client may well spend on a part of an answer that it takes: it opens both windows again, and may
-    /// ask how long the way is.
+    /// Gives back what a client may well spend on a part of an answer that it takes: it opens both windows again, and
+    /// may ask how long the way is.
     pub(super) fn earn_part(&self) {
         self.earn(PART);
     }
@@ -294,8 +294,8 @@ impl Pulse {
         self.generation.set(self.generation.get().wrapping_add(1));
     }
 
-    /// Runs a connection to its end, which is told to finish at an order or a later one. `None`: it was cut, or could not be
-    /// written to. `written` follows every turn of it.
+    /// Runs a connection to its end, which is told to finish at an order or a later one. `None`: it was cut, or could
+    /// not be written to. `written` follows every turn of it.
     pub(super) async fn drive<C: Future>(
         &self,
         mut connection: Pin<&mut C>,

@@ -30,8 +30,8 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {
         let _ = socket2::SockRef::from(self.socket()).set_tcp_user_timeout(None);
     }
 
-    /// Closing it will be an error to the client. To one of HTTP/1.0, which is told no length, the end of the connection is
-    /// the end of the answer, and an answer that breaks off must not look whole (RFC 9112 section 8).
+    /// Closing it will be an error to the client. To one of HTTP/1.0, which is told no length, the end of the
+    /// connection is the end of the answer, and an answer that breaks off must not look whole (RFC 9112 section 8).
     fn reset_when_closed(&self) {
         // It may be reset already.
         let _ = socket2::SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
@@ -125,8 +125,8 @@ impl Stream for Tls {
 }
 
 impl AsyncRead for Tls {
-    /// hyper looks twice a request whether the client has gone. The socket says so at once; through TLS it takes five times
-    /// as long.
+    /// hyper looks twice a request whether the client has gone. The socket says so at once; through TLS it takes five
+    /// times as long.
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.dry && self.poll_readable(cx).is_pending() {
             return Poll::Pending;

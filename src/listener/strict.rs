@@ -1,12 +1,13 @@
 //! Sees to it that hyper and whoever reads the same bytes find the same requests in them.
 //!
-//! hyper takes a bare LF for the end of a line, drops a length beside a transfer coding, and reads past whatever stands in
-//! a chunk's extension. Each is allowed, and each is how a request is hidden from the one of two servers and not from the
-//! other. So every byte of HTTP/1.1 passes here first: lines end in CRLF, a message has one length or is chunked, and a
-//! chunk's line is what the grammar says (RFC 9112 sections 2.2, 6.3, 7.1). What hyper sees to itself is left to it.
+//! hyper takes a bare LF for the end of a line, drops a length beside a transfer coding, and reads past whatever stands
+//! in a chunk's extension. Each is allowed, and each is how a request is hidden from the one of two servers and not
+//! from the other. So every byte of HTTP/1.1 passes here first: lines end in CRLF, a message has one length or is
+//! chunked, and a chunk's line is what the grammar says (RFC 9112 sections 2.2, 6.3, 7.1). What hyper sees to itself is
+//! left to it.
 //!
-//! What is refused is made what nobody takes for HTTP: the offending byte and all behind it are read as NUL, which hyper
-//! answers with 400, and closes.
+//! What is refused is made what nobody takes for HTTP: the offending byte and all behind it are read as NUL, which
+//! hyper answers with 400, and closes.
 
 mod grammar;
 mod reader;

@@ -1,4 +1,5 @@
-//! Who may pass a route, and with how much: a user where one is required, a site's own pages where something is changed.
+//! Who may pass a route, and with how much: a user where one is required, a site's own pages where something is
+//! changed.
 
 mod births;
 mod cross_origin;

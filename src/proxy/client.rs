@@ -20,8 +20,8 @@ pub struct Client {
     pub(super) certificate: Option<HeaderValue>,
     /// The host that a trusted proxy was asked for, where its word is taken for that, too.
     pub(super) host: Option<HeaderValue>,
-    /// The lines by which upstreams are told of its address, with those of the proxies between, and of its scheme; written
-    /// once for all requests of a connection from which nothing else is told.
+    /// The lines by which upstreams are told of its address, with those of the proxies between, and of its scheme;
+    /// written once for all requests of a connection from which nothing else is told.
     pub(super) forwarded: Box<str>,
 }
 

@@ -26,8 +26,8 @@ impl Clock {
     /// The current time.
     pub fn now(&self) -> UnixTime {
         match self {
-            // The kernel's last tick is near enough for seconds, and costs a fifth of asking the hardware. A clock before
-            // 1970 reads as 1970: every ticket then is from the future, which is harmless.
+            // The kernel's last tick is near enough for seconds, and costs a fifth of asking the hardware. A clock
+            // before 1970 reads as 1970: every ticket then is from the future, which is harmless.
             Self::System => UnixTime(u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or(0)),
             Self::Manual(seconds) => UnixTime(seconds.load(Ordering::Relaxed)),
         }

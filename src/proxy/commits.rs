@@ -1,4 +1,5 @@
-//! What an answer asks of its session: taken, stored, whether or not anybody still waits for it, and told to the browser.
+//! What an answer asks of its session: taken, stored, whether or not anybody still waits for it, and told to the
+//! browser.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -33,8 +34,8 @@ impl Proxy {
         Ok(taken.change)
     }
 
-    /// Stores what the answer asks, and puts our cookie into it. It is stored before the head leaves: the cookie is in the
-    /// head, and a redirect must not overtake its own session.
+    /// Stores what the answer asks, and puts our cookie into it. It is stored before the head leaves: the cookie is in
+    /// the head, and a redirect must not overtake its own session.
     pub(super) async fn commit(
         &self,
         upstream: &Upstream,
@@ -52,7 +53,8 @@ impl Proxy {
         Ok(cookie)
     }
 
-    /// Stores what was asked, whether or not the client is still there: its backend has answered, and takes a logout for done.
+    /// Stores what was asked, whether or not the client is still there: its backend has answered, and takes a logout
+    /// for done.
     async fn store(
         &self,
         visit: Visit,

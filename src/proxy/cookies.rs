@@ -147,8 +147,9 @@ fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     pairs.filter(|pair| !pair.is_empty())
 }
 
-/// Every name that some backend could find in a `name=value` pair: its own, and those that it and its value hide from whoever
-/// splits at `;` alone. Python's `http.cookies` splits at white space as well, and old versions of Rack and Express at commas.
+/// Every name that some backend could find in a `name=value` pair: its own, and those that it and its value hide from
+/// whoever splits at `;` alone. Python's `http.cookies` splits at white space as well, and old versions of Rack and
+/// Express at commas.
 fn names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut parts = pair[..memchr::memrchr(b'=', pair).unwrap_or(pair.len())].split(|byte| *byte == b'=');
     let own = parts.next().unwrap_or_default().trim_ascii_end();

@@ -75,8 +75,8 @@ impl Refused {
     }
 }
 
-/// What is counted under names that may come and go with configurations. A name that is gone keeps its counters, as whoever
-/// reads them expects of what can only grow; one that comes back goes on where it was.
+/// What is counted under names that may come and go with configurations. A name that is gone keeps its counters, as
+/// whoever reads them expects of what can only grow; one that comes back goes on where it was.
 #[derive(Debug)]
 pub struct Named<T>(Mutex<BTreeMap<String, Arc<T>>>);
 

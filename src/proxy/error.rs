@@ -173,8 +173,8 @@ impl Error {
         }
     }
 
-    /// Whether nothing more is to be read from the client's connection: what it sent is not what other servers would have
-    /// taken it for, or what follows may be meant for a tunnel that was not opened (RFC 9110 section 9.3.6).
+    /// Whether nothing more is to be read from the client's connection: what it sent is not what other servers would
+    /// have taken it for, or what follows may be meant for a tunnel that was not opened (RFC 9110 section 9.3.6).
     pub fn closes(&self) -> bool {
         match self {
             Self::Host | Self::Path | Self::Method | Self::Unframed(_) => true,

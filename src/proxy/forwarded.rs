@@ -1,8 +1,8 @@
 //! Proxies in front: whose word about the client is taken, in which header they give it, and what it comes to.
 //!
 //! What a trusted proxy says is read from the right, where it has written last. Each address names who stood before the
-//! one that wrote it; so the first that is no trusted proxy's is the client's, and what stands left of it is the client's
-//! own talk. Where something cannot be read, nothing left of it is believed.
+//! one that wrote it; so the first that is no trusted proxy's is the client's, and what stands left of it is the
+//! client's own talk. Where something cannot be read, nothing left of it is believed.
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,8 +27,8 @@ pub struct Settings {
     pub header: Header,
     /// Whether the host that they name is the one the request is for.
     pub host: bool,
-    /// Whether every connection begins with a PROXY protocol header. One without is from before that was asked for: nobody
-    /// knows whether it is a proxy that speaks on it, or a client through a proxy.
+    /// Whether every connection begins with a PROXY protocol header. One without is from before that was asked for:
+    /// nobody knows whether it is a proxy that speaks on it, or a client through a proxy.
     pub announced: bool,
 }
 

@@ -33,8 +33,8 @@ pub(super) fn of<'a>(head: &'a request::Parts, client: &'a Client) -> Result<&'a
     if is_host(host) { Ok(host) } else { Err(Error::Host) }
 }
 
-/// `host [":" port]` of RFC 3986 section 3.2, without the forms that servers read differently: user information, percent
-/// encodings, anything that is no letter, digit, `-`, `_` or `.`, or an address in brackets.
+/// `host [":" port]` of RFC 3986 section 3.2, without the forms that servers read differently: user information,
+/// percent encodings, anything that is no letter, digit, `-`, `_` or `.`, or an address in brackets.
 fn is_host(host: &[u8]) -> bool {
     let (name, port) = split(host);
     let name_fits = match name {

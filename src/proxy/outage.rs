@@ -7,7 +7,8 @@ use crate::sessions::{Error as SessionError, Sessions, Visit};
 use crate::store;
 
 impl Proxy {
-    /// What becomes of a request whose session could not be opened. Whoever has no session is served without a question.
+    /// What becomes of a request whose session could not be opened. Whoever has no session is served without a
+    /// question.
     pub(super) fn without_store(
         &self,
         error: SessionError,

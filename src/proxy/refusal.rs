@@ -35,8 +35,8 @@ impl Proxy {
         }
         match error {
             Error::User { login: Some(location) } => drop(headers.insert(LOCATION, location.clone())),
-            // A 401 names a scheme (RFC 9110 section 15.5.2); for cookies no registered one exists, and browsers ask nobody
-            // for a password where they do not know it.
+            // A 401 names a scheme (RFC 9110 section 15.5.2); for cookies no registered one exists, and browsers ask
+            // nobody for a password where they do not know it.
             _ if status == StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Cookie"));
             }

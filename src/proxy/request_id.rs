@@ -79,8 +79,8 @@ impl RequestIds {
         (self.policy != Policy::Off).then_some(id)
     }
 
-    /// No two are the same: both steps can be undone. Nor do they count, for they are shown to clients, whom it does not
-    /// concern how many requests there were between two of theirs.
+    /// No two are the same: both steps can be undone. Nor do they count, for they are shown to clients, whom it does
+    /// not concern how many requests there were between two of theirs.
     fn made(&self) -> RequestId {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));

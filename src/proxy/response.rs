@@ -31,8 +31,8 @@ pub(super) fn respond(
     response
 }
 
-/// The head of an answer that switches to WebSocket, and, in place of a body, the connection that speaks it. Over HTTP/2 it
-/// is a success, and nothing is switched but the stream (RFC 8441 section 5.1).
+/// The head of an answer that switches to WebSocket, and, in place of a body, the connection that speaks it. Over
+/// HTTP/2 it is a success, and nothing is switched but the stream (RFC 8441 section 5.1).
 pub(super) fn switch(
     answer: upstream::Answer,
     end: Option<SessionEnd>,

@@ -1,8 +1,8 @@
 //! Host and path to route.
 //!
-//! Routes are matched against the path as a backend would read it: percent-decoded, with runs of slashes as one. What goes
-//! upstream is the path as it came. A path that climbs (`..`, in any spelling) or holds a NUL is refused: what it means is
-//! for no two servers the same, so that a rule for a prefix could be walked around with it.
+//! Routes are matched against the path as a backend would read it: percent-decoded, with runs of slashes as one. What
+//! goes upstream is the path as it came. A path that climbs (`..`, in any spelling) or holds a NUL is refused: what it
+//! means is for no two servers the same, so that a rule for a prefix could be walked around with it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

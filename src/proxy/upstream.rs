@@ -64,8 +64,8 @@ pub struct Settings {
     pub jar: Option<jar::Settings>,
     /// What is changed about its other cookies.
     pub cookies: Rules,
-    /// How long a connection may take to be made, with its TLS handshake; and how long a request waits for a server that
-    /// may have one more.
+    /// How long a connection may take to be made, with its TLS handshake; and how long a request waits for a server
+    /// that may have one more.
     pub connect_timeout: Duration,
     /// How long it is until the names of servers are looked up again.
     pub resolve_every: Duration,
@@ -288,10 +288,11 @@ impl Upstream {
 
     /// Sends a request, whose head is written, and waits for the head of its answer.
     ///
-    /// It is sent again where nothing of it was written, because the connection it was meant for had just been closed; or, over
-    /// HTTP/2, where the server says that it has done nothing about it, and nothing of its body is gone. Once
+    /// It is sent again where nothing of it was written, because the connection it was meant for had just been closed;
+    /// or, over HTTP/2, where the server says that it has done nothing about it, and nothing of its body is gone. Once
     /// more it is sent where a connection that had been used before broke without a byte of an answer, if its method is
-    /// idempotent (RFC 9110 section 9.2.2) and it has no body: then the server most likely closed the connection as idle.
+    /// idempotent (RFC 9110 section 9.2.2) and it has no body: then the server most likely closed the connection as
+    /// idle.
     pub async fn exchange(
         &self,
         method: &Method,

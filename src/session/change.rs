@@ -140,8 +140,8 @@ impl Patch {
     }
 }
 
-/// Whether a string in this JSON text holds half of a surrogate pair, which is no character: the next backend that reads
-/// it may refuse the whole session for it (RFC 8259 section 8.2).
+/// Whether a string in this JSON text holds half of a surrogate pair, which is no character: the next backend that
+/// reads it may refuse the whole session for it (RFC 8259 section 8.2).
 fn has_lone_surrogate(json: &str) -> bool {
     let mut rest = json;
     let mut high = false;

@@ -74,7 +74,8 @@ impl Data {
         keys.into_iter().map(|(key, value)| (escaped(&key), value.get())).collect()
     }
 
-    /// The data that has these fields, in whichever order they come; none where they are not what [`Data::fields`] gives.
+    /// The data that has these fields, in whichever order they come; none where they are not what [`Data::fields`]
+    /// gives.
     pub fn from_fields<'a, T: AsRef<[u8]> + ?Sized + 'a>(
         fields: impl IntoIterator<Item = (&'a T, &'a T)>,
     ) -> Option<Self> {

@@ -1,8 +1,8 @@
 //! The jar: the backends' own cookies, kept in the session instead of the browser.
 //!
-//! Each cookie is a slot of its own, so that parallel responses merge cookie by cookie. A deletion leaves its mark for a
-//! while: what a request that began before it sets is dropped. This gateway is the backend's user agent here, and keeps
-//! to RFC 6265bis (draft 20): [`set_cookie`] reads, [`retrieval`] says which cookies a request carries.
+//! Each cookie is a slot of its own, so that parallel responses merge cookie by cookie. A deletion leaves its mark for
+//! a while: what a request that began before it sets is dropped. This gateway is the backend's user agent here, and
+//! keeps to RFC 6265bis (draft 20): [`set_cookie`] reads, [`retrieval`] says which cookies a request carries.
 
 pub mod date;
 pub mod fields;
@@ -103,8 +103,8 @@ pub struct Changes {
 pub enum To {
     /// It is set.
     Set(Kept),
-    /// It is set to the value that the request carried: only its other attributes are new, and if somebody else has set it
-    /// meanwhile, that stands.
+    /// It is set to the value that the request carried: only its other attributes are new, and if somebody else has set
+    /// it meanwhile, that stands.
     Refreshed(Kept),
     /// It is deleted.
     Deleted,

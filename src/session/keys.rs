@@ -115,8 +115,8 @@ impl KeyRing {
         mac
     }
 
-    /// The secret that follows `secret` at its periodic renewal, under the signing key. The time `secret` was issued goes
-    /// into it, lest two sessions that a guest's ticket gave birth to one after the other are renewed into one.
+    /// The secret that follows `secret` at its periodic renewal, under the signing key. The time `secret` was issued
+    /// goes into it, lest two sessions that a guest's ticket gave birth to one after the other are renewed into one.
     pub fn next_secret(&self, secret: &Secret, issued_at: UnixTime) -> Secret {
         self.next_secret_under(0, secret, issued_at)
     }

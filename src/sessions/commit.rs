@@ -76,8 +76,8 @@ impl Sessions {
         }
     }
 
-    /// Whether the visitor is in a session and has the right cookie, so that a response which asks for nothing has nothing to
-    /// commit, as nearly every one.
+    /// Whether the visitor is in a session and has the right cookie, so that a response which asks for nothing has
+    /// nothing to commit, as nearly every one.
     pub fn is_settled(&self, visit: &Visit, now: UnixTime) -> bool {
         visit.session().is_some_and(|session| !visit.outdated && !self.settings.lifetimes.renewal_due(session, now))
     }
@@ -97,9 +97,9 @@ impl Sessions {
         }
     }
 
-    /// Nothing changes. The store is asked where a cookie would be set that can be told from no other: what was true when
-    /// the request came may not be any more, and a late answer must not overwrite the cookie of a login that came in
-    /// between. A store that does not answer leaves the cookie as it is: nobody has asked for anything.
+    /// Nothing changes. The store is asked where a cookie would be set that can be told from no other: what was true
+    /// when the request came may not be any more, and a late answer must not overwrite the cookie of a login that came
+    /// in between. A store that does not answer leaves the cookie as it is: nobody has asked for anything.
     async fn keep(&self, visit: &Visit, answer: Answer, now: UnixTime) -> Cookie {
         if let Some(cookie) = self.keep_at_once(visit, answer, now) {
             return cookie;
@@ -131,8 +131,8 @@ impl Sessions {
         }
     }
 
-    /// Whether so long has passed since the request came that a ticket which died meanwhile may be forgotten again. That
-    /// nothing is stored says nothing then, and nothing is born of it.
+    /// Whether so long has passed since the request came that a ticket which died meanwhile may be forgotten again.
+    /// That nothing is stored says nothing then, and nothing is born of it.
     pub(super) fn is_late(&self, visit: &Visit, now: UnixTime) -> bool {
         now.since(visit.opened_at) >= self.settings.lifetimes.tombstone
     }

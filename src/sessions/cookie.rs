@@ -67,8 +67,8 @@ impl Sessions {
         if wanted { self.session_cookie(&session, &secret, now) } else { Cookie::Keep }
     }
 
-    /// Periodic renewal. The new secret follows from the old one, so that parallel requests, here and in other gateways,
-    /// arrive at the same ticket, and one of them writes it.
+    /// Periodic renewal. The new secret follows from the old one, so that parallel requests, here and in other
+    /// gateways, arrive at the same ticket, and one of them writes it.
     pub(super) async fn renew_if_due(
         &self,
         mut session: Arc<Session>,

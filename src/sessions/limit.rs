@@ -1,8 +1,8 @@
 //! How many sessions a user may have at once: what a login ends when it is one more.
 //!
-//! A login is stored first, and then looks at the sessions of its user until it stands among no more than are allowed. The
-//! last of several logins to look sees all of them. So however many there are at once, in whatever store and through
-//! however many gateways, no more than the limit are left.
+//! A login is stored first, and then looks at the sessions of its user until it stands among no more than are allowed.
+//! The last of several logins to look sees all of them. So however many there are at once, in whatever store and
+//! through however many gateways, no more than the limit are left.
 //!
 //! - What ends is what has been idle longest, of what stands *before* the login in an order that all of them see alike. So
 //!   logins at once do not end each other.
@@ -36,7 +36,8 @@ pub(super) struct Login {
 type Stored = (StoreKey, Arc<Session>);
 
 impl Sessions {
-    /// Ends what a login has made too many, and says as what it stands in the end. Where no limit is set, nothing is asked.
+    /// Ends what a login has made too many, and says as what it stands in the end. Where no limit is set, nothing is
+    /// asked.
     pub(super) async fn keep_to_limit(&self, mut login: Login, now: UnixTime) -> Result<Login, Error> {
         let Some(most) = self.settings.max_per_user else { return Ok(login) };
         // Boxed, for most do without it.
@@ -90,8 +91,8 @@ impl Sessions {
         Ok(matches!(self.store.load_anew(&login.key, now).await?, Some(Entry::Live(_))))
     }
 
-    /// The same session behind all that were found, under another secret: nobody has the ticket yet. Stored before what it
-    /// replaces ends, so that there is one at any time.
+    /// The same session behind all that were found, under another secret: nobody has the ticket yet. Stored before what
+    /// it replaces ends, so that there is one at any time.
     async fn begin_again(
         &self,
         login: &mut Login,

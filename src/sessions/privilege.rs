@@ -117,7 +117,8 @@ impl Sessions {
         })
     }
 
-    /// Stores `session` under `key` and leaves the old ticket superseded. None where the old entry has changed meanwhile.
+    /// Stores `session` under `key` and leaves the old ticket superseded. None where the old entry has changed
+    /// meanwhile.
     async fn supersede(
         &self,
         left: &Left,

@@ -42,8 +42,8 @@ impl Sessions {
         Ok(ended)
     }
 
-    /// Ends every session of a user but the one with that id. A session that is just being moved to a new ticket stands in
-    /// the index under the new key before the old one is left: what one look misses, the next one finds.
+    /// Ends every session of a user but the one with that id. A session that is just being moved to a new ticket stands
+    /// in the index under the new key before the old one is left: what one look misses, the next one finds.
     pub(super) async fn end_all_of(&self, user: &str, except: Option<PublicId>, now: UnixTime) -> Result<u64, Error> {
         let mut ended = 0;
         for _ in 0..MOST_LOOKS {

@@ -27,7 +27,8 @@ impl Sessions {
     }
 
     /// Whether a session is still there and still the same visitor's: not ended, expired, or moved on by a login. It is
-    /// followed through renewals, if it is looked at more often than tickets are remembered. To look at it is no activity.
+    /// followed through renewals, if it is looked at more often than tickets are remembered. To look at it is no
+    /// activity.
     pub async fn still_stands(&self, watched: &mut Watched, now: UnixTime) -> Result<bool, Error> {
         match self.find(watched.secret.clone(), watched.key, Step::Open, now).await? {
             Found::Live { secret, key, .. } => {

@@ -1,14 +1,14 @@
 //! What survives a restart: the memory's sessions in a file, written behind.
 //!
 //! A request changes the memory and leaves the entry's key in the [`Backlog`]; it never waits for the disk. One thread
-//! calls [`File::write`] twice in every `sync`: it takes the backlog, reads the entries as they were at that moment, and
-//! appends them to the file in one transaction. The memory is filled from the file before the first request.
+//! calls [`File::write`] twice in every `sync`: it takes the backlog, reads the entries as they were at that moment,
+//! and appends them to the file in one transaction. The memory is filled from the file before the first request.
 //!
 //! # What a crash leaves
 //!
 //! After a transaction the file holds the memory of one moment, the whole of it: what was taken then, and of everything
-//! else what it had, which is still so. A transaction is there as a whole or not at all, and so a crash leaves the memory
-//! of the moment that was written last. Hence:
+//! else what it had, which is still so. A transaction is there as a whole or not at all, and so a crash leaves the
+//! memory of the moment that was written last. Hence:
 //!
 //! - What was acknowledged `sync` ago is there. It was changed before a moment that has been written since, unless the
 //!   disk takes longer than half of `sync` for one transaction; `*_file_synced_timestamp_seconds` tells.
@@ -233,11 +233,11 @@ fn open_again(settings: &Settings, memory: &Memory, filed: &Filed, now: UnixTime
     }
 }
 
-/// Where the file is much larger than what is in it: has what is still true in its oldest groups written again. How many
-/// of them may go in the same transaction.
+/// Where the file is much larger than what is in it: has what is still true in its oldest groups written again. How
+/// many of them may go in the same transaction.
 ///
-/// What one of them says of a key that is not so any more needs no care: the key has changed since that was written, and
-/// therefore stands in a newer group, or in the backlog and will in a moment.
+/// What one of them says of a key that is not so any more needs no care: the key has changed since that was written,
+/// and therefore stands in a newer group, or in the backlog and will in a moment.
 fn settle_oldest(log: &Log, waiting: usize, memory: &Memory, backlog: &Backlog) -> Result<usize, WriteError> {
     let live = memory.file_bytes();
     if log.bytes <= 2 * live + SLACK {

@@ -1,8 +1,8 @@
 //! Live sessions as they were last read from Redis, kept in this process for all of its workers.
 //!
-//! A read may be answered from here while its connection is tracked: the server remembers which keys were read over it, and
-//! tells it as soon as one of them changes. Whatever has changed is forgotten: what the server tells of, and what this
-//! gateway writes itself, for nobody may find his own write undone. Three things keep an outdated session out:
+//! A read may be answered from here while its connection is tracked: the server remembers which keys were read over it,
+//! and tells it as soon as one of them changes. Whatever has changed is forgotten: what the server tells of, and what
+//! this gateway writes itself, for nobody may find his own write undone. Three things keep an outdated session out:
 //!
 //! - What is forgotten while it is being read is not kept. A reading holds the key's place, forgetting takes it away, and
 //!   a reading whose place is gone keeps nothing. The order in which a reply and a change of it arrive does not matter.
@@ -150,8 +150,8 @@ impl NearCache {
         self.sessions.weight()
     }
 
-    /// Forgets the session under a key when the result is dropped, which is when a change of it is done, has failed, or is
-    /// not waited for any more.
+    /// Forgets the session under a key when the result is dropped, which is when a change of it is done, has failed, or
+    /// is not waited for any more.
     pub(super) fn forget_later<'a>(&'a self, key: &'a StoreKey) -> impl Drop + 'a {
         Forgetting { near: self, key }
     }

@@ -6,9 +6,10 @@
 //! | `PREFIX:u:USER` | a sorted set: the keys of a user's sessions by the end of their lives. The name is hashed |
 //! | `PREFIX:i:ID` | the key of a session that renewal has moved away from the one that its id tells |
 //!
-//! A change is one script over one key: what is there is looked at, changed and given a time to live in one step. Whether an
-//! entry has expired is judged by what it says and by the time that the gateway says it is; the time to live only sees to
-//! it that what nobody asks for goes away. No step takes two keys, which may be on two servers of a cluster: see `moves`.
+//! A change is one script over one key: what is there is looked at, changed and given a time to live in one step.
+//! Whether an entry has expired is judged by what it says and by the time that the gateway says it is; the time to live
+//! only sees to it that what nobody asks for goes away. No step takes two keys, which may be on two servers of a
+//! cluster: see `moves`.
 
 mod cluster;
 mod connect;
@@ -247,8 +248,8 @@ impl Redis {
         }
     }
 
-    /// Runs a script that changes an entry. Whatever becomes of it, and whether or not anybody waits for it, nobody here is
-    /// shown afterwards what was before.
+    /// Runs a script that changes an entry. Whatever becomes of it, and whether or not anybody waits for it, nobody
+    /// here is shown afterwards what was before.
     async fn change(
         &self,
         script: &Script,

@@ -12,8 +12,8 @@ use super::{Error, Settings, certificates, private_key, unusable};
 /// Servers whose TLS sessions are kept to be resumed; of TLS 1.3 several for each.
 const SERVERS: usize = 256;
 
-/// What speaks TLS to servers whose certificates the authorities in `ca`, a PEM file, have signed; or, where there is none,
-/// the system's. They are shown `identity` if they ask, and offered the protocols of `alpn`, the best first.
+/// What speaks TLS to servers whose certificates the authorities in `ca`, a PEM file, have signed; or, where there is
+/// none, the system's. They are shown `identity` if they ask, and offered the protocols of `alpn`, the best first.
 pub fn client_config(
     ca: Option<&Path>,
     identity: Option<&Settings>,

@@ -27,8 +27,8 @@ impl ByName {
         }
     }
 
-    /// The one for a name in lower case: its own before that of a wildcard, which stands for one label (RFC 9525 section
-    /// 6.3).
+    /// The one for a name in lower case: its own before that of a wildcard, which stands for one label (RFC 9525
+    /// section 6.3).
     fn of(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
         let wildcard = || self.names.get(format!("*.{}", name.split_once('.')?.1).as_str());
         self.names.get(name).or_else(wildcard)

@@ -33,8 +33,8 @@ struct Current {
     generation: u64,
 }
 
-/// What tells a file from the one that will be in its place: device, inode, size, time of change. A symbolic link is that
-/// to which it leads. None where there is no file.
+/// What tells a file from the one that will be in its place: device, inode, size, time of change. A symbolic link is
+/// that to which it leads. None where there is no file.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 impl Loaded {
@@ -59,8 +59,8 @@ impl Loaded {
 #[derive(Debug)]
 pub struct Reloadable {
     config: Arc<ArcSwap<ServerConfig>>,
-    /// What `config` was made from. The lock is for those who replace it, and never held while a file is read: no handshake
-    /// waits for them, nor they for a file system.
+    /// What `config` was made from. The lock is for those who replace it, and never held while a file is read: no
+    /// handshake waits for them, nor they for a file system.
     current: Mutex<Current>,
     expiries: Arc<Expiries>,
 }
@@ -77,13 +77,14 @@ impl Reloadable {
         this
     }
 
-    /// From now on, handshakes are made with this. Sessions begun before are resumed under it, where no certificate is asked for.
+    /// From now on, handshakes are made with this. Sessions begun before are resumed under it, where no certificate is
+    /// asked for.
     pub fn install(&self, loaded: Loaded) {
         self.replace(&mut self.current(), loaded);
     }
 
-    /// Reads the files again, where any has changed and all have been at rest since the last look. `looked` is what this
-    /// saw then; whether there is something new.
+    /// Reads the files again, where any has changed and all have been at rest since the last look. `looked` is what
+    /// this saw then; whether there is something new.
     pub fn look(&self, looked: &mut Looked) -> Result<bool, Error> {
         let (settings, generation) = {
             let current = self.current();
@@ -115,8 +116,9 @@ impl Reloadable {
         let before = self.config.load();
         // Not where clients are asked for certificates: then there are none, and none is to be resumed from before.
         if current.source.settings.client.is_none() && new.settings.client.is_none() {
-            // The keys of the tickets, and the sessions of those who take none. What was begun with another certificate may be
-            // resumed: rustls compares the name asked for, and its client has checked that certificate at that time.
+            // The keys of the tickets, and the sessions of those who take none. What was begun with another certificate
+            // may be resumed: rustls compares the name asked for, and its client has checked that certificate at that
+            // time.
             config.ticketer = Arc::clone(&before.ticketer);
             config.session_storage = Arc::clone(&before.session_storage);
         }

@@ -26,7 +26,8 @@ impl Bystander {
         Self(took)
     }
 
-    /// The best second of three. What attackers do to it, they do in each; what else goes on in the machine comes and goes.
+    /// The best second of three. What attackers do to it, they do in each; what else goes on in the machine comes and
+    /// goes.
     pub(crate) fn beside_attackers(door: &Door) -> Self {
         let seconds = [(); 3].map(|()| Self::measure(door, Duration::from_secs(1)));
         seconds.into_iter().min_by_key(|second| second.at(99)).expect("three of them")

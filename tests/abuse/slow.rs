@@ -124,7 +124,8 @@ fn idle_reader(door: &Door) -> Duration {
     Duration::MAX
 }
 
-/// Whether the system still has a connection of the one local port's socket with the other's (proc(5), `/proc/net/tcp`).
+/// Whether the system still has a connection of the one local port's socket with the other's (proc(5),
+/// `/proc/net/tcp`).
 fn is_established(port: u16, peer: u16) -> bool {
     let table = fs::read_to_string("/proc/net/tcp").expect("a table of connections");
     let (port, peer) = (format!(":{port:04X}"), format!(":{peer:04X}"));

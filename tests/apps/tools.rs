@@ -7,7 +7,8 @@ use std::process::Command;
 
 const SKIP: &str = "SESSION_GATEWAY_SKIP_APPS";
 
-/// Whether the environment asks to leave these tests out; says so past the test harness, which hides a passing test's words.
+/// Whether the environment asks to leave these tests out; says so past the test harness, which hides a passing test's
+/// words.
 pub(crate) fn skipped() -> bool {
     let skipped = env::var(SKIP).is_ok_and(|value| value == "1");
     if skipped {

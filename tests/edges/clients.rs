@@ -64,8 +64,8 @@ fn told(certificate: &Path) -> String {
 
 const FORGED: &str = "client-cert: :AAAA:\r\nClient_Cert: :AAAA:\r\nclient-cert-chain: :AAAA:\r\n";
 
-/// One request that tells of certificates that the client has not shown: what the backend sees, and how hands were shaken;
-/// or nothing, where there was no handshake.
+/// One request that tells of certificates that the client has not shown: what the backend sees, and how hands were
+/// shaken; or nothing, where there was no handshake.
 fn visit(site: &Site, config: &Arc<ClientConfig>) -> Option<(Seen, HandshakeKind)> {
     visit_saying(site, config, b"", FORGED)
 }

@@ -184,7 +184,8 @@ fn seed() -> u64 {
 }
 
 /// What was acknowledged before the moment that was written last is there, and nothing that was over then: no change is
-/// missing, no logout undone, no ticket live beside the one that replaced it. And that moment is no longer ago than `sync`.
+/// missing, no logout undone, no ticket live beside the one that replaced it. And that moment is no longer ago than
+/// `sync`.
 #[test]
 fn a_crash_loses_no_more_than_the_last_moment_and_brings_nothing_back() {
     let seed = seed();

@@ -236,7 +236,8 @@ fn of_too_many_those_come_back_that_would_not_have_been_evicted() {
     assert!(again.memory.stats().bytes <= 1000 && again.memory.stats().live >= 2, "{:?}", again.memory.stats());
 }
 
-/// Some sessions change all the time, most never do, some go: the file has them all, and does not grow with the changes.
+/// Some sessions change all the time, most never do, some go: the file has them all, and does not grow with the
+/// changes.
 #[test]
 fn a_file_grows_with_what_is_in_it_and_not_with_how_often_it_changed() {
     let (_dir, path) = place();
@@ -273,8 +274,8 @@ fn a_file_grows_with_what_is_in_it_and_not_with_how_often_it_changed() {
     assert_eq!(keys.iter().map(|key| again.data(key)).collect::<Vec<_>>(), expected);
 }
 
-/// Sessions move all the time, as logins and renewals do. Whenever a crash comes, each is live under one key: under two, a
-/// logout would not end it; under none, somebody is logged out.
+/// Sessions move all the time, as logins and renewals do. Whenever a crash comes, each is live under one key: under
+/// two, a logout would not end it; under none, somebody is logged out.
 #[test]
 fn no_step_over_two_keys_is_ever_torn() {
     const MOVERS: usize = 3;

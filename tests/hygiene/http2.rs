@@ -362,8 +362,8 @@ impl Case {
     }
 }
 
-/// Whether it is a request whose client sent more than it may; what there is of it is what was announced. It may come to the
-/// backend, or not, during this row or a later one.
+/// Whether it is a request whose client sent more than it may; what there is of it is what was announced. It may come
+/// to the backend, or not, during this row or a later one.
 fn is_late(request: &Request) -> bool {
     let announced = match request.start.as_str() {
         "POST /late2 HTTP/1.1" => "ab",

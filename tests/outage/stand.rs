@@ -73,8 +73,8 @@ impl Stand {
         assert_eq!(self.site.look(&self.site.login("bob")).user(), Some("bob"));
     }
 
-    /// Waits until every worker serves her, or refuses her. Which of them a request meets, the kernel decides: of so many
-    /// in a row, none meets only one.
+    /// Waits until every worker serves her, or refuses her. Which of them a request meets, the kernel decides: of so
+    /// many in a row, none meets only one.
     pub(crate) fn until_alice_gets(&self, status: u16) {
         let mut in_a_row = 0;
         eventually(&format!("every worker answers {status}"), || {

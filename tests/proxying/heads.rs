@@ -87,7 +87,8 @@ fn an_absolute_target_names_the_host() {
     assert_eq!(pending.answer().status(), 200);
 }
 
-/// `http://host?query` has no path, and neither has an HTTP/2 `:path` that begins with its query. A request line has one.
+/// `http://host?query` has no path, and neither has an HTTP/2 `:path` that begins with its query. A request line has
+/// one.
 #[test]
 fn a_target_without_a_path_asks_for_the_root() {
     let site = Site::new();

@@ -27,8 +27,8 @@ fn begin(site: &Site, browser: &Browser, request: Request) -> (Pending, Exchange
     (pending, site.backend.next())
 }
 
-/// Begins a slow request, and lets its ticket be renewed meanwhile, until the old one opens nothing any more. The browser
-/// holds the new ticket.
+/// Begins a slow request, and lets its ticket be renewed meanwhile, until the old one opens nothing any more. The
+/// browser holds the new ticket.
 fn begin_before_a_renewal(site: &Site, browser: &Browser, request: Request) -> (Pending, Exchange) {
     site.wait(RENEWAL_DUE);
     let old = browser.copy();

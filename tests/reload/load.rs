@@ -26,8 +26,8 @@ struct Seen {
     data: Option<String>,
 }
 
-/// Logs in, then writes and reads in its session. It never tries again: every request has to be answered, and every answer to
-/// be right.
+/// Logs in, then writes and reads in its session. It never tries again: every request has to be answered, and every
+/// answer to be right.
 fn visit(name: &str, client: &Client, stop: &AtomicBool, mut ask: impl FnMut(Request) -> Seen) {
     ask(post("/login").ask("User", name));
     while !stop.load(Ordering::SeqCst) {

@@ -81,8 +81,8 @@ fn a_revocation_by_user_ends_a_session_in_the_middle_of_its_move() {
     assert_eq!(desk.live(), 0);
 }
 
-/// Calls `renew` for each of `rounds` in one thread and `revoke` in another, in the same moment but for a little while that
-/// differs from round to round; `prepare` before both, `check` after both.
+/// Calls `renew` for each of `rounds` in one thread and `revoke` in another, in the same moment but for a little while
+/// that differs from round to round; `prepare` before both, `check` after both.
 fn collide<T: Sync>(
     rounds: usize,
     prepare: impl Fn() -> T,

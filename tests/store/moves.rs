@@ -1,7 +1,7 @@
 //! What comes between the steps of a move, each time where it hurts.
 //!
-//! A move of a user's session asks six times: what is under the old key; the index; the new key; the index; the old key;
-//! and, where that has changed, the new key again.
+//! A move of a user's session asks six times: what is under the old key; the index; the new key; the index; the old
+//! key; and, where that has changed, the new key again.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;

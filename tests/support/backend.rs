@@ -101,8 +101,8 @@ impl Backend {
     }
 
     /// Fails if a request has reached this backend that the test did not ask for. To be called once the client has its
-    /// answer, for then nothing is on its way: what has been sent is accepted before a request of the backend's own, and
-    /// read soon after it.
+    /// answer, for then nothing is on its way: what has been sent is accepted before a request of the backend's own,
+    /// and read soon after it.
     pub fn saw_nothing(&self) {
         let own = self.marker();
         let mut quiet = false;

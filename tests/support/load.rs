@@ -47,8 +47,8 @@ pub struct Report {
 }
 
 impl Load {
-    /// `count` visitors, who fail the test if an answer takes longer than `limit`, if a cookie of theirs is touched once
-    /// they are logged in, or if they ever find themselves to be somebody else or nobody.
+    /// `count` visitors, who fail the test if an answer takes longer than `limit`, if a cookie of theirs is touched
+    /// once they are logged in, or if they ever find themselves to be somebody else or nobody.
     pub fn start(doors: &dyn Fn() -> Doors, count: usize, limit: Duration) -> Self {
         let signals = Arc::<Signals>::default();
         let visitor = |i: usize| {
@@ -62,7 +62,8 @@ impl Load {
         load
     }
 
-    /// From now on what was acknowledged may be missing: a master that is replaced takes along what its replica has not.
+    /// From now on what was acknowledged may be missing: a master that is replaced takes along what its replica has
+    /// not.
     pub fn expect_losses(&self) {
         self.signals.may_forget.store(true, Ordering::SeqCst);
     }

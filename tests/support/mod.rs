@@ -6,9 +6,9 @@
 //!    └── answer ◀────── gateway ◀────── respond ◀────────┘
 //! ```
 //!
-//! Nothing sleeps in the hope that it is enough: the backend holds its answer until it is told, the clock stands until it
-//! is turned, and every wait ends after [`PATIENCE`] with a panic that says what was waited for. A Redis is a real one, and
-//! the network to it can be made to fail.
+//! Nothing sleeps in the hope that it is enough: the backend holds its answer until it is told, the clock stands until
+//! it is turned, and every wait ends after [`PATIENCE`] with a panic that says what was waited for. A Redis is a real
+//! one, and the network to it can be made to fail.
 #![allow(dead_code, unused_imports, unreachable_pub)] // Each test file is its own crate and uses its own part of this.
 
 pub mod authority;

@@ -161,8 +161,8 @@ impl Redis {
         }
     }
 
-    /// One line of `INFO`. None, too, where the connection breaks: a sentinel throws everybody out of a server whose part
-    /// it changes.
+    /// One line of `INFO`. None, too, where the connection breaks: a sentinel throws everybody out of a server whose
+    /// part it changes.
     pub fn info(&self, section: &str, name: &str) -> Option<String> {
         let text = self.client().command(&["INFO", section]).ok()?.text();
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::to_owned))

@@ -154,8 +154,8 @@ impl Setup {
         self
     }
 
-    /// With a mirror that answers requests below `/mirror`: for those of which it is not sure that they are served. What
-    /// is sent elsewhere still goes to the site's backend. `lines` are added to both routes.
+    /// With a mirror that answers requests below `/mirror`: for those of which it is not sure that they are served.
+    /// What is sent elsewhere still goes to the site's backend. `lines` are added to both routes.
     pub fn mirror(self, lines: &str) -> Self {
         let route = |path: &str, upstream: &str| format!("path = \"{path}\"\nupstream = \"{upstream}\"\n{lines}");
         let (app, mirror) = (route("/", "app"), route("/mirror", "mirror"));

@@ -1,5 +1,5 @@
-//! Flask's own session where requests of one visitor overlap: what the gateway can promise of a value that it cannot read,
-//! and what it cannot.
+//! Flask's own session where requests of one visitor overlap: what the gateway can promise of a value that it cannot
+//! read, and what it cannot.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};

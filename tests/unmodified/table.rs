@@ -8,8 +8,8 @@ use crate::process::Process;
 use crate::support::Redis;
 use crate::tools;
 
-/// An application, and what a visitor must know to use it. It has one user, [`USER`] with [`PASSWORD`]; its form asks for
-/// `username` and `password`.
+/// An application, and what a visitor must know to use it. It has one user, [`USER`] with [`PASSWORD`]; its form asks
+/// for `username` and `password`.
 pub(crate) struct App {
     /// Starts it with what it needs, its files in this folder.
     pub(crate) start: fn(&Path) -> Running,

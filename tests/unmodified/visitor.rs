@@ -136,8 +136,8 @@ impl<'a> Visitor<'a> {
         let Door { origin, certificate, .. } = self.door;
         let mut curl = curl();
         curl.args(["--include", "--http1.1", "--cacert"]).arg(certificate);
-        // From standard input: curl 7.88 reads a file once more before it writes the jar, and what an answer has deleted is
-        // there again.
+        // From standard input: curl 7.88 reads a file once more before it writes the jar, and what an answer has
+        // deleted is there again.
         let held = File::open(&self.jar).map_or_else(|_| Stdio::null(), Stdio::from);
         curl.args(["--cookie", "-"]).stdin(held).arg("--cookie-jar").arg(&self.jar).args(arguments);
         // As browsers do with a form; Django insists.

@@ -16,8 +16,8 @@ use tokio::time::Sleep;
 use super::super::socket::Stream;
 use super::{Order, Pulse};
 
-/// The connection's bytes. Progress in writing is a sign of life: the end of a response may still wait for a slow client
-/// when hyper has long taken the whole body.
+/// The connection's bytes. Progress in writing is a sign of life: the end of a response may still wait for a slow
+/// client when hyper has long taken the whole body.
 #[derive(Debug)]
 pub(in crate::listener) struct Io<S> {
     stream: TokioIo<S>,
@@ -28,9 +28,9 @@ pub(in crate::listener) struct Io<S> {
     lingering: Option<Lingering>,
 }
 
-/// A close that waits for the client. What a client is still sending when its connection is closed makes the system reset
-/// it, and the answer that the client has not read yet, a refusal of that very upload, is lost with it (RFC 9112 section
-/// 9.6).
+/// A close that waits for the client. What a client is still sending when its connection is closed makes the system
+/// reset it, and the answer that the client has not read yet, a refusal of that very upload, is lost with it (RFC 9112
+/// section 9.6).
 #[derive(Debug)]
 struct Lingering {
     deadline: Pin<Box<Sleep>>,

@@ -51,8 +51,8 @@ impl Drop for Request {
 
 /// A response body that keeps its request in flight.
 ///
-/// hyper asks for the next frame as soon as it has room for it. So a body that gave a frame and is not asked again waits
-/// for the client, and one that had nothing to give waits for its upstream, which has timeouts of its own.
+/// hyper asks for the next frame as soon as it has room for it. So a body that gave a frame and is not asked again
+/// waits for the client, and one that had nothing to give waits for its upstream, which has timeouts of its own.
 #[derive(Debug)]
 pub(in crate::listener) struct Tracked<B> {
     body: B,

@@ -1,8 +1,8 @@
 //! The answers that share one HTTP/2 connection, each of which its client may leave untaken.
 //!
-//! hyper does not ask for more of an answer while its stream has no window, hence no timeout of the answer's own runs then,
-//! and what its upstream has for it waits with it. So it is given up from outside. A connection that does nothing else is
-//! ended as a whole.
+//! hyper does not ask for more of an answer while its stream has no window, hence no timeout of the answer's own runs
+//! then, and what its upstream has for it waits with it. So it is given up from outside. A connection that does nothing
+//! else is ended as a whole.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -48,8 +48,8 @@ impl Streams {
         drop(removed);
     }
 
-    /// Takes note of the time since the last sweep, and gives up what was left untaken for so long, if the client goes on
-    /// with others; how many that were.
+    /// Takes note of the time since the last sweep, and gives up what was left untaken for so long, if the client goes
+    /// on with others; how many that were.
     pub(super) fn look(&self, passed: Duration, most: Duration, goes_on: bool) -> usize {
         let is_overdue = |stream: &&Rc<dyn Untaken>| stream.is_overdue(passed, most) && goes_on;
         let overdue: Vec<_> = self.0.borrow().iter().filter(is_overdue).cloned().collect();

@@ -4,8 +4,8 @@ use memchr::memchr;
 
 use super::grammar::{chunk_size, length, value_of};
 
-/// How much is kept of a line that comes in pieces. It is more than a length can need, and the longest line that says how
-/// large a chunk is, with its extensions, which nobody uses.
+/// How much is kept of a line that comes in pieces. It is more than a length can need, and the longest line that says
+/// how large a chunk is, with its extensions, which nobody uses.
 const KEPT: usize = 256;
 
 /// Where in a message the next byte stands.

@@ -17,9 +17,9 @@ const PERIOD: u64 = 60;
 
 /// A limit on the sessions that an address may begin in a minute; clones share what they remember.
 ///
-/// It is the generic cell rate algorithm: an address has a time at which all that it began is paid for, each session moves
-/// it on by its share of the minute, and it may lie a minute ahead. Time counts in parts of a second, one for each session
-/// that a minute allows, so that the share of one is [`PERIOD`] parts.
+/// It is the generic cell rate algorithm: an address has a time at which all that it began is paid for, each session
+/// moves it on by its share of the minute, and it may lie a minute ahead. Time counts in parts of a second, one for
+/// each session that a minute allows, so that the share of one is [`PERIOD`] parts.
 #[derive(Clone)]
 pub struct Births {
     per_minute: u32,

@@ -65,8 +65,8 @@ fn shows_a_page(method: &Method, headers: &HeaderMap) -> bool {
 /// a login page elsewhere it is a whole URL.
 fn way_back(request: &Request<'_>, is_here: bool) -> Option<String> {
     let target = request.head.uri.path_and_query()?.as_str();
-    // What follows two slashes, or one and a backslash, is a host to browsers: an application that goes to wherever `next`
-    // says would send the user to it.
+    // What follows two slashes, or one and a backslash, is a host to browsers: an application that goes to wherever
+    // `next` says would send the user to it.
     let is_here_too = target.starts_with('/') && !target[1..].starts_with(['/', '\\']);
     if !is_read(&request.head.method) || !is_here_too {
         return None;

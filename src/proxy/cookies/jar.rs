@@ -122,7 +122,8 @@ impl<'a> Exchange<'a> {
         self.settings.mode == Mode::Enforce
     }
 
-    /// Writes the cookies that go upstream: those of the client that are neither ours nor kept, and those that are kept.
+    /// Writes the cookies that go upstream: those of the client that are neither ours nor kept, and those that are
+    /// kept.
     pub fn pass_cookies(
         &mut self,
         outgoing: &mut Outgoing<'_>,
@@ -181,8 +182,9 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Whether it logs somebody in, by any path that an application could take for one of a login: whoever leads a visitor
-    /// to the page by another spelling, from which its form goes to the same, must not lead to a login without a new ticket.
+    /// Whether it logs somebody in, by any path that an application could take for one of a login: whoever leads a
+    /// visitor to the page by another spelling, from which its form goes to the same, must not lead to a login without
+    /// a new ticket.
     fn is_login(&self) -> bool {
         let is = |rule: &Rule| {
             let path = route::plain(self.head.uri.path());

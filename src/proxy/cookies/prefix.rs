@@ -1,7 +1,8 @@
 //! `__Host-` and `__Secure-`, under which a browser holds cookies that their backend calls by shorter names.
 //!
-//! The prefix is the browser's promise that nobody else has set the cookie: no sibling host, nothing on the way in clear
-//! text (RFC 6265bis section 4.1.3). So what comes back without it is not the backend's cookie, whatever its name.
+//! The prefix is the browser's promise that nobody else has set the cookie: no sibling host, nothing on the way in
+//! clear text (RFC 6265bis section 4.1.3). So what comes back without it is not the backend's cookie, whatever its
+//! name.
 
 use super::jar::Pattern;
 use super::names;
@@ -43,7 +44,8 @@ impl Rules {
         })
     }
 
-    /// A client's `name=value` as the backend is to have it; none where it lacks the prefix that the browser's would have.
+    /// A client's `name=value` as the backend is to have it; none where it lacks the prefix that the browser's would
+    /// have.
     pub fn restored<'p>(&self, pair: &'p [u8]) -> Option<&'p [u8]> {
         let own = names(pair).next().unwrap_or_default();
         match self.added(own) {
@@ -52,8 +54,8 @@ impl Rules {
         }
     }
 
-    /// Whether some backend could read a cookie of this name as one that has a prefix in browsers. As ever the first rule
-    /// counts.
+    /// Whether some backend could read a cookie of this name as one that has a prefix in browsers. As ever the first
+    /// rule counts.
     fn lacks_prefix(&self, name: &[u8]) -> bool {
         let decides = |(pattern, rule): &&(Pattern, Rule)| {
             rule.prefix.is_some() && pattern.could_be_read(name) || pattern.matches(name)

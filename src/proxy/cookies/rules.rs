@@ -25,7 +25,8 @@ pub struct Rule {
     pub domain: Option<String>,
     /// Which `Path` they have.
     pub path: Option<String>,
-    /// What their names begin with in the browser, and there alone; what a browser demands with it goes before the above.
+    /// What their names begin with in the browser, and there alone; what a browser demands with it goes before the
+    /// above.
     pub prefix: Option<Prefix>,
 }
 

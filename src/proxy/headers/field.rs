@@ -18,8 +18,8 @@ pub enum Field {
     Cookie,
     /// `Connection`, which may name more headers of its kind.
     Connection,
-    /// Belongs to one connection, whether `Connection` names it or not (RFC 9110 section 7.6.1); or backends could take it
-    /// for one that does, such as `Transfer_Encoding`, or for their own environment's, such as `Proxy`.
+    /// Belongs to one connection, whether `Connection` names it or not (RFC 9110 section 7.6.1); or backends could take
+    /// it for one that does, such as `Transfer_Encoding`, or for their own environment's, such as `Proxy`.
     OfTheConnection,
     /// `TE`, which belongs to it too, and says whether trailers are wanted.
     Te,

@@ -20,8 +20,8 @@ pub enum Unframed {
     Lengths,
 }
 
-/// What is no trailer, though it is end to end: who may do something, how the content is to be read, and how the request
-/// goes on (RFC 9110 section 6.5.1).
+/// What is no trailer, though it is end to end: who may do something, how the content is to be read, and how the
+/// request goes on (RFC 9110 section 6.5.1).
 const NEVER: [HeaderName; 8] = [
     AUTHORIZATION,
     CONTENT_ENCODING,
@@ -33,8 +33,8 @@ const NEVER: [HeaderName; 8] = [
     TRAILER,
 ];
 
-/// Removes from trailers what must not come in them (RFC 9110 section 6.5.1): a recipient that merges them into the header
-/// would take them for what this gateway says, or for framing.
+/// Removes from trailers what must not come in them (RFC 9110 section 6.5.1): a recipient that merges them into the
+/// header would take them for what this gateway says, or for framing.
 pub fn strip_trailers(trailers: &mut HeaderMap, names: &Names) {
     remove_where(trailers, |name| Field::of(name, names) != Field::EndToEnd || NEVER.contains(name));
 }

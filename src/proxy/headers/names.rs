@@ -55,8 +55,8 @@ impl Names {
         })
     }
 
-    /// Whether a backend could take `name` for a session header. CGI and its heirs read every character that is no letter
-    /// or digit as the same one.
+    /// Whether a backend could take `name` for a session header. CGI and its heirs read every character that is no
+    /// letter or digit as the same one.
     pub fn cover(&self, name: &HeaderName) -> bool {
         reads_as(name.as_str().as_bytes(), &self.prefix)
     }

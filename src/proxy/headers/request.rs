@@ -1,8 +1,8 @@
 //! A request's head on its way upstream: read once, and written as it is read.
 //!
-//! Nothing is put into a header map to be taken out of it again: what goes upstream is bytes, and this is where they are
-//! made. The order of the steps is the order of the calls: [`Outgoing::read`] passes on what may pass, before anything of
-//! our own is added, since a client may name our headers in `Connection`.
+//! Nothing is put into a header map to be taken out of it again: what goes upstream is bytes, and this is where they
+//! are made. The order of the steps is the order of the calls: [`Outgoing::read`] passes on what may pass, before
+//! anything of our own is added, since a client may name our headers in `Connection`.
 
 use http::header::{CONNECTION, HeaderValue};
 use http::{Method, Version, request};
@@ -72,8 +72,8 @@ impl<'a> Cookies<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    /// Writes the request line and every header that passes. The target is in origin form (RFC 9112 section 3.2.1). Where
-    /// the request has an `id`, the upstream is told that one, and no other.
+    /// Writes the request line and every header that passes. The target is in origin form (RFC 9112 section 3.2.1).
+    /// Where the request has an `id`, the upstream is told that one, and no other.
     pub fn read(
         head: &'a request::Parts,
         host: &[u8],
@@ -136,8 +136,8 @@ impl<'a> Outgoing<'a> {
         cookie.values(self.cookies.iter())
     }
 
-    /// From here on, cookies have the names by which the backend knows them. `lacking` counts those that stay here because
-    /// they lack the prefix that the backend's own have in browsers.
+    /// From here on, cookies have the names by which the backend knows them. `lacking` counts those that stay here
+    /// because they lack the prefix that the backend's own have in browsers.
     pub fn rename_cookies(&mut self, rules: &'a Rules, lacking: &'a Counter) {
         self.names = rules.rename().then_some(BackendNames { rules, lacking });
     }
@@ -228,8 +228,8 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Asks the upstream for WebSocket, where the client does: a GET without a body whose `Connection` says so, too
-    /// (RFC 9110 section 7.8, RFC 6455 section 4.1). Over HTTP/2 there is no such header but where this gateway has made a
-    /// handshake of an extended CONNECT. Other protocols are not asked for: what they would carry past this
+    /// (RFC 9110 section 7.8, RFC 6455 section 4.1). Over HTTP/2 there is no such header but where this gateway has
+    /// made a handshake of an extended CONNECT. Other protocols are not asked for: what they would carry past this
     /// gateway, nobody has looked at.
     pub fn ask(&mut self, head: &request::Parts, length: Length) -> Asked {
         let for_websocket = self.names_websocket
@@ -295,8 +295,8 @@ fn options(head: &request::Parts) -> ConnectionOptions<'_> {
     options
 }
 
-/// Whether what a store gave may stand in a header. It always may, unless somebody has written into the store by hand; then
-/// it must not become a header of its own.
+/// Whether what a store gave may stand in a header. It always may, unless somebody has written into the store by hand;
+/// then it must not become a header of its own.
 fn is_value(bytes: &[u8]) -> bool {
     memchr::memchr3(b'\r', b'\n', 0, bytes).is_none()
 }

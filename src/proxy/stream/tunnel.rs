@@ -40,8 +40,8 @@ impl Tunnel {
         Self { server, timeout, session_end, exchange }
     }
 
-    /// Carries bytes between the client, of which `early` has come already, and the server, until both have said all, one
-    /// is gone, nothing has moved for too long, or the session has ended. Then both connections are closed.
+    /// Carries bytes between the client, of which `early` has come already, and the server, until both have said all,
+    /// one is gone, nothing has moved for too long, or the session has ended. Then both connections are closed.
     pub async fn carry<S: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, client: S, early: Bytes) {
         let Self { server, timeout, session_end, exchange } = *self;
         let Switched { stream: mut server, early: mut early_answer, place: _place } = server;
@@ -89,8 +89,8 @@ async fn ended(session: Option<SessionEnd>) -> Why {
     }
 }
 
-/// A close that its client gets: what is still coming is read, lest the system reset the connection and the frame be lost
-/// with it.
+/// A close that its client gets: what is still coming is read, lest the system reset the connection and the frame be
+/// lost with it.
 async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(client: &mut S, why: Why) -> io::Result<()> {
     let close = match why {
         Why::Session => frames::close(POLICY_VIOLATION, "the session has ended"),

@@ -1,4 +1,5 @@
-//! The addresses of a server that has a name: looked up once before the first request, and now and then beside requests.
+//! The addresses of a server that has a name: looked up once before the first request, and now and then beside
+//! requests.
 
 use std::cell::{Cell, RefCell};
 use std::io;

@@ -59,7 +59,8 @@ pub enum Malformed {
     /// RFC 9112 section 6.3: several lengths that differ, or one that is no number.
     #[error("its Content-Length is none")]
     Length,
-    /// A transfer coding other than chunked, which nobody asked for, or one in an answer of HTTP/1.0 (RFC 9112 section 6.1).
+    /// A transfer coding other than chunked, which nobody asked for, or one in an answer of HTTP/1.0 (RFC 9112 section
+    /// 6.1).
     #[error("it has a transfer coding that nobody asked for")]
     Coding,
     /// It switched protocols though nobody asked, or to another one.
@@ -75,7 +76,8 @@ pub(crate) struct Place {
 }
 
 /// Reads the final answer's head, once it is there whole, out of `input`, and puts it where the last one's was; says
-/// whether it did. Interim answers (RFC 9110 section 15.2) are passed over, but for a change of protocols, which is final.
+/// whether it did. Interim answers (RFC 9110 section 15.2) are passed over, but for a change of protocols, which is
+/// final.
 pub(crate) fn read(
     input: &mut BytesMut,
     asked: Asked,
@@ -184,8 +186,8 @@ fn fill(
         headers.remove(CONTENT_LENGTH);
         closes = true;
     }
-    // It has no body and may announce none (RFC 9110 section 8.6, RFC 9112 section 6.1); one that does may send it all the
-    // same, later, and it must not be read as the next answer. Some clients of HTTP/2 refuse one with a length.
+    // It has no body and may announce none (RFC 9110 section 8.6, RFC 9112 section 6.1); one that does may send it all
+    // the same, later, and it must not be read as the next answer. Some clients of HTTP/2 refuse one with a length.
     if *status == StatusCode::NO_CONTENT {
         headers.remove(CONTENT_LENGTH);
         closes |= coded || length.is_some_and(|length| length > 0);
@@ -204,8 +206,8 @@ fn fill(
     Ok(())
 }
 
-/// Of a header that has one value, a client must not have to choose among several: some take the message for malformed, and
-/// HTTP/2 has no connection to close. The first is kept, as nginx does (RFC 9110 section 5.3).
+/// Of a header that has one value, a client must not have to choose among several: some take the message for malformed,
+/// and HTTP/2 has no connection to close. The first is kept, as nginx does (RFC 9110 section 5.3).
 pub(super) fn keep_one_of_each(headers: &mut HeaderMap) {
     // As for nearly every answer.
     if headers.keys_len() == headers.len() {

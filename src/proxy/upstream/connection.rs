@@ -23,8 +23,8 @@ const MOST: usize = 256 * 1024;
 /// How many headers an idle connection keeps room for.
 const MOST_ROOM: usize = 32;
 
-/// A connection to a server, and how far the exchange on it has got. All of that lives here, in one place on the heap that is
-/// kept with the connection, and not in the futures that drive it: those are moved for every request.
+/// A connection to a server, and how far the exchange on it has got. All of that lives here, in one place on the heap
+/// that is kept with the connection, and not in the futures that drive it: those are moved for every request.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
@@ -107,8 +107,8 @@ impl Connection {
         (self.stream, self.input)
     }
 
-    /// Gives back what a large body took: an idle connection keeps no more than a head needs, and nothing of what a request
-    /// said.
+    /// Gives back what a large body took: an idle connection keeps no more than a head needs, and nothing of what a
+    /// request said.
     pub(super) fn rest(&mut self) {
         self.sending = Sending::default();
         if self.head.headers.capacity() > MOST_ROOM {

@@ -1,4 +1,5 @@
-//! Our reading of answers beside hyper's client: the same bytes, cut into the same pieces, must be the same answer to both.
+//! Our reading of answers beside hyper's client: the same bytes, cut into the same pieces, must be the same answer to
+//! both.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING};
@@ -96,7 +97,8 @@ fn hypers(pieces: &[Vec<u8>], to_head: bool) -> Option<Seen> {
             head.headers.insert(DATE, date);
         }
         if head.headers.contains_key(TRANSFER_ENCODING) || head.status == StatusCode::NO_CONTENT {
-            // Void, and an intermediary removes it (RFC 9112 section 6.3, RFC 9110 section 8.6); hyper leaves that to us.
+            // Void, and an intermediary removes it (RFC 9112 section 6.3, RFC 9110 section 8.6); hyper leaves that to
+            // us.
             head.headers.remove(CONTENT_LENGTH);
         }
         let collected = body.collect().await.ok()?;

@@ -22,12 +22,12 @@ const MOST_STREAMS: u8 = 100;
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for a whole connection: as much as all streams may have, so that none ever waits for the reader of another.
 const CONNECTION_WINDOW: u32 = MOST_STREAMS as u32 * STREAM_WINDOW;
-/// How many streams that were broken off are remembered, so that what the server still sends on them is no error, and for how
-/// long.
+/// How many streams that were broken off are remembered, so that what the server still sends on them is no error, and
+/// for how long.
 const MOST_RESET: usize = 4096;
 const RESET_REMEMBERED: Duration = Duration::from_secs(30);
-/// What small frames that nobody has taken yet may cost, as h2 counts it: less than this each. It is as much as all streams can
-/// have of them: frames of one byte.
+/// What small frames that nobody has taken yet may cost, as h2 counts it: less than this each. It is as much as all
+/// streams can have of them: frames of one byte.
 const FRAME_BUDGET: usize = CONNECTION_WINDOW as usize * 256;
 /// How much of a request may wait to be written.
 const SEND_BUFFER: usize = 64 * 1024;

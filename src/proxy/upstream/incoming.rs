@@ -127,8 +127,8 @@ impl Framing {
     }
 }
 
-/// Whether a line is as strict as it must be, which httparse does not see to: it begins with a digit, and an LF within an
-/// extension, which ends the line for some and not for others, is no part of it (RFC 9112 section 7.1.1).
+/// Whether a line is as strict as it must be, which httparse does not see to: it begins with a digit, and an LF within
+/// an extension, which ends the line for some and not for others, is no part of it (RFC 9112 section 7.1.1).
 fn is_size(line: &[u8]) -> bool {
     line.first().is_some_and(u8::is_ascii_hexdigit) && memchr::memchr2(b'\r', b'\n', line) == Some(line.len() - 2)
 }
@@ -174,8 +174,8 @@ pub struct Incoming {
     /// None once the body has ended, well or not.
     lease: Option<Lease>,
     timeout: Duration,
-    /// Whether the timer runs, and whether anything came, or went, since it was set. It is set anew when it fires, not for
-    /// every piece.
+    /// Whether the timer runs, and whether anything came, or went, since it was set. It is set anew when it fires, not
+    /// for every piece.
     timing: bool,
     moved: bool,
     /// Why it ended early, until that is told.

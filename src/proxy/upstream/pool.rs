@@ -141,7 +141,8 @@ impl Pool {
         }
     }
 
-    /// Connects to the address whose turn it is, or to the next that it can be connected to. Each has its share of the time.
+    /// Connects to the address whose turn it is, or to the next that it can be connected to. Each has its share of the
+    /// time.
     async fn open(&self, timeout: Duration) -> io::Result<Stream> {
         let tls = self.shared.tls.as_ref();
         let Some(addresses) = &self.addresses else { return Stream::open(&self.server, tls).await };
@@ -159,8 +160,8 @@ impl Pool {
         Stream::open_at(last, &self.server, tls).await
     }
 
-    /// Closes what has been idle for too long, and what the server has closed. Looks its name up again if it is time, beside
-    /// whatever requests there are.
+    /// Closes what has been idle for too long, and what the server has closed. Looks its name up again if it is time,
+    /// beside whatever requests there are.
     pub(super) fn age(pool: &Rc<Self>, by: Duration, limit: Duration) {
         let now = pool.age.get().saturating_add(millis(by));
         pool.age.set(now);
@@ -273,9 +274,9 @@ impl Lease {
         }
     }
 
-    /// Sends the connection's request, and waits for the head of its answer, which may come before all of the request is
-    /// sent. The time it may take begins anew while the request's body is still on its way; a body that stands still has a
-    /// timeout of its own.
+    /// Sends the connection's request, and waits for the head of its answer, which may come before all of the request
+    /// is sent. The time it may take begins anew while the request's body is still on its way; a body that stands still
+    /// has a timeout of its own.
     pub(super) async fn exchange(&mut self, asked: Asked, timeout: Duration) -> Result<(), Failed> {
         let Self { carrier, pool, .. } = self;
         let connection = match carrier {
@@ -328,8 +329,8 @@ impl Lease {
         .await
     }
 
-    /// The answer has come whole: the connection may serve another request, unless the server answered before it had taken in
-    /// this one. Then it is closed, rather than be kept busy by an upload that nobody wants.
+    /// The answer has come whole: the connection may serve another request, unless the server answered before it had
+    /// taken in this one. Then it is closed, rather than be kept busy by an upload that nobody wants.
     pub(super) fn release(self) {
         let Self { carrier: Carrier::Http1(mut connection), pool, moves, .. } = self else { return };
         // The system is asked only where something has changed.

@@ -8,8 +8,8 @@ use rustls_pki_types::ServerName;
 /// Where one backend server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Server {
-    /// `http://host:port` or `h2c://host:port`; the host is looked up before the first connection, and again every now and
-    /// then.
+    /// `http://host:port` or `h2c://host:port`; the host is looked up before the first connection, and again every now
+    /// and then.
     Tcp {
         /// A name or an address literal, without brackets.
         host: String,

@@ -9,8 +9,8 @@ use tokio_rustls::TlsConnector;
 use super::standing::Standing;
 use super::{Balance, Server, Settings};
 
-/// What all workers share of an upstream: how TLS is spoken to its servers, so that a TLS session begun by one worker is
-/// resumed by any other; and how each of its servers stands.
+/// What all workers share of an upstream: how TLS is spoken to its servers, so that a TLS session begun by one worker
+/// is resumed by any other; and how each of its servers stands.
 pub struct Shared {
     pub(super) tls: Option<TlsConnector>,
     pub(super) standings: Box<[Arc<Standing>]>,
@@ -31,8 +31,8 @@ pub(super) struct Queue {
 }
 
 impl Shared {
-    /// With what speaks TLS, which must be there if any of its servers does. A server that was there `before` stands as it
-    /// stood, with the exchanges that it still has.
+    /// With what speaks TLS, which must be there if any of its servers does. A server that was there `before` stands as
+    /// it stood, with the exchanges that it still has.
     pub fn new(settings: &Settings, tls: Option<TlsConnector>, before: Option<&Self>) -> Self {
         let known = |server: &Server| before?.standings.iter().find(|of| of.server() == server.to_string()).cloned();
         let fresh = |server: &Server| Arc::new(Standing::new(&settings.name, server));

@@ -59,8 +59,8 @@ impl Standing {
         until != 0 && !Deadline::of_millis(until).left().is_zero()
     }
 
-    /// Whether a request may go to it. Once its time is over, one request finds out how it is; the others pass it over until
-    /// that is known.
+    /// Whether a request may go to it. Once its time is over, one request finds out how it is; the others pass it over
+    /// until that is known.
     pub(super) fn admits(&self, tolerance: Tolerance) -> bool {
         let until = self.passed_over.load(Ordering::Relaxed);
         if until == 0 {

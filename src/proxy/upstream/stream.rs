@@ -29,7 +29,8 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Connects, by looking the host up if there is one, and makes sure that it is the right server where TLS is spoken.
+    /// Connects, by looking the host up if there is one, and makes sure that it is the right server where TLS is
+    /// spoken.
     pub(super) async fn open(server: &Server, tls: Option<&TlsConnector>) -> io::Result<Self> {
         match server {
             Server::Tcp { host, port, .. } | Server::Tls { host, port, .. } => {

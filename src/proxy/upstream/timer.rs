@@ -8,8 +8,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::deadline::Deadline;
 
-/// A deadline to wait for. To set it leaves the runtime's timer alone unless that would fire too late: where it fires too
-/// early, it is set anew.
+/// A deadline to wait for. To set it leaves the runtime's timer alone unless that would fire too late: where it fires
+/// too early, it is set anew.
 #[derive(Debug)]
 pub(super) struct Timer {
     due: Deadline,

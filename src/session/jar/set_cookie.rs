@@ -163,7 +163,8 @@ impl<'a> SetCookie<'a> {
             Some(domain) => std::str::from_utf8(domain).map_err(|_| Ignored::Domain)?.to_ascii_lowercase(),
         };
         // There is no list of public suffixes here. What has no dot is one, and is taken as the host's own where it is
-        // the host; of the others this gateway knows nothing, and keeps every jar to one visitor of one upstream anyway.
+        // the host; of the others this gateway knows nothing, and keeps every jar to one visitor of one upstream
+        // anyway.
         if !domain.contains('.') {
             return if domain == host_only.0 { Ok(host_only) } else { Err(Ignored::Domain) };
         }

@@ -54,7 +54,8 @@ impl Default for Backlog {
 }
 
 impl Backlog {
-    /// What is under `key` becomes other than `before`; `stays` says whether there is anything then. The entry is locked.
+    /// What is under `key` becomes other than `before`; `stays` says whether there is anything then. The entry is
+    /// locked.
     pub(in crate::store) fn change(&self, key: &StoreKey, before: Option<&Entry>, stays: bool) {
         let mut shard = self.shard(key);
         let Shard { changed, taken, was } = &mut *shard;

@@ -1,8 +1,8 @@
 //! The file itself: a redb database that holds a log of groups, each written in one transaction, the newest last.
 //!
-//! A log, and not a table of sessions: keys are hashes, so that a table would be rewritten a page here and a page there,
-//! thirty times as many bytes as have changed. What is said of a key is what its newest record says. The oldest groups
-//! are read again and again, to write anew what is still true in them, and then removed.
+//! A log, and not a table of sessions: keys are hashes, so that a table would be rewritten a page here and a page
+//! there, thirty times as many bytes as have changed. What is said of a key is what its newest record says. The oldest
+//! groups are read again and again, to write anew what is still true in them, and then removed.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -148,7 +148,8 @@ impl Log {
         })
     }
 
-    /// Appends the groups that `next` makes, until it makes none, and removes so many of the oldest; all of it or nothing.
+    /// Appends the groups that `next` makes, until it makes none, and removes so many of the oldest; all of it or
+    /// nothing.
     pub(super) fn append(
         &mut self,
         mut next: impl FnMut(&mut Vec<u8>),
@@ -205,8 +206,8 @@ fn classify(path: &Path, error: redb::Error) -> Failure {
     }
 }
 
-/// Whether an error of the file system's is one of what stands in the file: redb says so of a file that is none of its own,
-/// and the system of one that ends too soon.
+/// Whether an error of the file system's is one of what stands in the file: redb says so of a file that is none of its
+/// own, and the system of one that ends too soon.
 fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }

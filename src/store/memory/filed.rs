@@ -89,8 +89,8 @@ impl Memory {
         Recalled::Kept
     }
 
-    /// Tells the file that what is under a key becomes other than `before`; `stays` says whether there is anything then.
-    /// The entry's lock is held.
+    /// Tells the file that what is under a key becomes other than `before`; `stays` says whether there is anything
+    /// then. The entry's lock is held.
     pub(super) fn note(&self, key: &StoreKey, before: Option<&Entry>, stays: bool) {
         if let Some(filed) = &self.filed {
             filed.backlog.change(key, before, stays);

@@ -52,8 +52,8 @@ impl Memory {
         Room(&self.live)
     }
 
-    /// Whether a key under which nothing is stored may be remembered as dead. A guest's ticket costs nothing to have, so
-    /// that a flood of logouts must not fill the memory; what is not marked then is a first write that overtakes it.
+    /// Whether a key under which nothing is stored may be remembered as dead. A guest's ticket costs nothing to have,
+    /// so that a flood of logouts must not fill the memory; what is not marked then is a first write that overtakes it.
     pub(super) fn may_mark(&self) -> bool {
         self.dead.load(Ordering::Relaxed) < self.settings.max_sessions
     }

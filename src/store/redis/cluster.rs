@@ -1,8 +1,8 @@
 //! A cluster: every key belongs to one of 16384 slots, and every slot to one server.
 //!
-//! Which server that is, servers say: all of it when asked, and of one slot when asked about a key that is not theirs. What
-//! is not known yet, or not right any more, costs a request another question and nothing else. Each server has a link of its
-//! own: one that is down takes its own slots along, until its replica takes over, and no others.
+//! Which server that is, servers say: all of it when asked, and of one slot when asked about a key that is not theirs.
+//! What is not known yet, or not right any more, costs a request another question and nothing else. Each server has a
+//! link of its own: one that is down takes its own slots along, until its replica takes over, and no others.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -86,7 +86,8 @@ impl Cluster {
                     if !matches!(outage, Outage::OutOfMemory | Outage::Denied) {
                         self.look();
                     }
-                    // Nobody knows yet whose it is: any of the others may say so. What was on its way is not asked twice.
+                    // Nobody knows yet whose it is: any of the others may say so. What was on its way is not asked
+                    // twice.
                     let unasked = matches!(outage, Outage::Down | Outage::Unreachable | Outage::NoMaster);
                     match others.next().filter(|_| unasked) {
                         Some(other) => (at, question.asking) = (other.clone(), false),
@@ -163,8 +164,8 @@ impl Drop for Looking {
     }
 }
 
-/// What `CLUSTER SLOTS` says: for each range its first and last slot, its owner, and its replicas. Nothing where it makes no
-/// sense, or covers nothing, as a server says that has not met the others.
+/// What `CLUSTER SLOTS` says: for each range its first and last slot, its owner, and its replicas. Nothing where it
+/// makes no sense, or covers nothing, as a server says that has not met the others.
 fn ranges(answer: Value, asked: &Address) -> Option<BTreeMap<u16, (u16, Address)>> {
     let Value::Array(all) = answer else { return None };
     if all.is_empty() || all.len() > MOST_RANGES {

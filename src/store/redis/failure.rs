@@ -80,8 +80,8 @@ pub(super) fn cause(error: &RedisError) -> Error {
     Error::Unavailable(outage)
 }
 
-/// What a server means by a code of its own. Before Redis 7 an error within a script has the code `ERR`, and the real one
-/// is somewhere in the text.
+/// What a server means by a code of its own. Before Redis 7 an error within a script has the code `ERR`, and the real
+/// one is somewhere in the text.
 fn told(code: &str, detail: &str) -> Error {
     let is = |word: &str| code == word || code == "ERR" && detail.contains(word);
     Error::Unavailable(match () {

@@ -1,9 +1,9 @@
 //! A session moves to another key.
 //!
 //! The two keys may be on two servers, so no one step changes both. The session is stored under its new key first, and
-//! its old one is left only if nobody has changed it meanwhile. Whoever is cut off in between leaves the session twice, and
-//! nobody without it; the spare one is known to no browser, and expires. Renewal arrives at the same new key every time:
-//! it takes over what an earlier attempt has left there.
+//! its old one is left only if nobody has changed it meanwhile. Whoever is cut off in between leaves the session twice,
+//! and nobody without it; the spare one is known to no browser, and expires. Renewal arrives at the same new key every
+//! time: it takes over what an earlier attempt has left there.
 
 use super::Redis;
 use super::reply::INCOMPREHENSIBLE;
@@ -38,8 +38,8 @@ impl Redis {
         }
         let from = step.session.renewed_from.as_ref().filter(|from| ***from == step.old);
         let from = from.map_or_else(Vec::new, |from| record::key(from).to_vec());
-        // Before the session is there, since whoever reads the index must not miss it; and after, since whoever reads it
-        // in between drops what has no session.
+        // Before the session is there, since whoever reads the index must not miss it; and after, since whoever reads
+        // it in between drops what has no session.
         self.enter(&step.new, &step.session, now).await?;
         match self.create(&step.new, &step.session, &from, now).await?.word() {
             b"done" => {}

@@ -1,8 +1,8 @@
 //! Waiting for answers, no longer than they may take.
 //!
-//! A timer of the runtime for each question would cost more than it seems: one that is due before all others makes tokio
-//! wake itself, by a system call, and most questions would set such a one. Here a question leaves a note, and while there are
-//! notes one task looks through them a few times per timeout.
+//! A timer of the runtime for each question would cost more than it seems: one that is due before all others makes
+//! tokio wake itself, by a system call, and most questions would set such a one. Here a question leaves a note, and
+//! while there are notes one task looks through them a few times per timeout.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

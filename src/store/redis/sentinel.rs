@@ -1,7 +1,8 @@
 //! Sentinels: who is master now, and whether that is still so.
 //!
-//! A master that is replaced in good order, or that only the gateway still reaches, goes on taking changes for seconds, all of
-//! which are lost when it becomes a replica. So sentinels are asked not only for a new connection but all the while.
+//! A master that is replaced in good order, or that only the gateway still reaches, goes on taking changes for seconds,
+//! all of which are lost when it becomes a replica. So sentinels are asked not only for a new connection but all the
+//! while.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -29,8 +30,8 @@ pub(super) struct Master {
     address: Address,
 }
 
-/// A connection to the master. All sentinels are asked at once, for some of them may be as dead as the last master. Of what
-/// a majority says, or those who answer soon, the newest is believed, if the server says so too.
+/// A connection to the master. All sentinels are asked at once, for some of them may be as dead as the last master. Of
+/// what a majority says, or those who answer soon, the newest is believed, if the server says so too.
 pub(super) async fn connect_to_master(
     sentinels: &[Address],
     name: &str,
@@ -135,8 +136,8 @@ async fn master(connection: &Connection, name: &str) -> Result<Master, ConnectEr
         question.arg(what).arg(name);
         question
     };
-    // In this order: between the two there may be an election, and a new address with an old number is set right by the next
-    // look, while an old address with the new one would be believed for ever.
+    // In this order: between the two there may be an election, and a new address with an old number is set right by the
+    // next look, while an old address with the new one would be believed for ever.
     let epoch = epoch(connection.tell(ask("MASTER")).await);
     let address = address(connection.tell(ask("GET-MASTER-ADDR-BY-NAME")).await);
     address.zip(epoch).map(|(address, epoch)| Master { epoch, address }).ok_or(ConnectError::NoMaster)

@@ -19,8 +19,8 @@ use crate::store::{Error, Outage};
 /// How often a server is asked whether it is still there. While it is not, nobody says that a session has ended.
 const PING_EVERY: Duration = Duration::from_secs(1);
 
-/// Takes what a server says unasked, on the task that reads the connection: a change is known before any answer that was
-/// sent after it.
+/// Takes what a server says unasked, on the task that reads the connection: a change is known before any answer that
+/// was sent after it.
 pub(super) fn listener(
     near: &Arc<NearCache>,
     tracking: &Arc<Tracking>,

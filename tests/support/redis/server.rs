@@ -12,7 +12,8 @@ use tempfile::TempDir;
 use super::resp::{Client, Value};
 use crate::support::{PATIENCE, eventually};
 
-/// A server in a folder of its own, which holds its configuration, its socket, its data and its log. Killed when dropped.
+/// A server in a folder of its own, which holds its configuration, its socket, its data and its log. Killed when
+/// dropped.
 pub struct Server {
     pub port: u16,
     dir: TempDir,
@@ -143,8 +144,8 @@ fn socket(dir: &Path) -> PathBuf {
     dir.join("socket")
 }
 
-/// A port that nobody listens on. Below those that the system gives to outgoing connections, so that it stays free while
-/// its server is down, and so low that the bus of a cluster fits 10,000 above.
+/// A port that nobody listens on. Below those that the system gives to outgoing connections, so that it stays free
+/// while its server is down, and so low that the bus of a cluster fits 10,000 above.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test binaries that run at once begin at different places.

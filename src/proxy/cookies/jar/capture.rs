@@ -48,8 +48,8 @@ impl Capture {
         Some(Self::Names(names.iter().map(pattern).collect()))
     }
 
-    /// Whether a `Set-Cookie` is taken out of an answer. `jar` is what the session holds already: a deletion need not say
-    /// `HttpOnly`.
+    /// Whether a `Set-Cookie` is taken out of an answer. `jar` is what the session holds already: a deletion need not
+    /// say `HttpOnly`.
     pub fn takes(&self, field: &[u8], upstream: &str, jar: &Jar, now: UnixTime) -> bool {
         match self {
             Self::Names(_) => self.names(set_cookie::name(field)),
@@ -66,8 +66,8 @@ impl Capture {
         patterns.iter().any(|pattern| pattern.matches(name))
     }
 
-    /// Whether a client's cookie of this name stays here: what the backend would take for its own is not the client's to
-    /// send.
+    /// Whether a client's cookie of this name stays here: what the backend would take for its own is not the client's
+    /// to send.
     pub fn refuses(&self, name: &[u8], upstream: &str, jar: &Jar, now: UnixTime) -> bool {
         match self {
             Self::Names(patterns) => patterns.iter().any(|pattern| pattern.could_be_read(name)),
@@ -88,7 +88,8 @@ impl Pattern {
     }
 
     /// Whether some backend could read a client's cookie of this name as one of these: PHP takes some characters for
-    /// others, and `name[]` for an array of that name; some do not tell capitals, and PHP and Rack decoded names until 2020.
+    /// others, and `name[]` for an array of that name; some do not tell capitals, and PHP and Rack decoded names until
+    /// 2020.
     pub fn could_be_read(&self, name: &[u8]) -> bool {
         self.is_read(name) || percent_decoded(name).is_some_and(|decoded| self.is_read(&decoded))
     }

@@ -15,7 +15,8 @@ const MOST_NAMES: usize = 64;
 /// What the rest are called.
 const OTHERS: &str = "(others)";
 
-/// What all workers have seen of one upstream's cookies. Locked for each `Set-Cookie` that is observed, and for no other.
+/// What all workers have seen of one upstream's cookies. Locked for each `Set-Cookie` that is observed, and for no
+/// other.
 #[derive(Clone, Debug, Default)]
 pub struct Observed(Arc<Mutex<BTreeMap<Seen, u64>>>);
 

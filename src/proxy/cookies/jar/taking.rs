@@ -149,8 +149,8 @@ impl<'a> Taking<'a> {
         self.changes = changes;
     }
 
-    /// What is more than the session may hold is dropped as browsers drop it: what was there before stands. The browser has
-    /// no use for it, since it would not be believed when it came back.
+    /// What is more than the session may hold is dropped as browsers drop it: what was there before stands. The browser
+    /// has no use for it, since it would not be believed when it came back.
     fn tell_over_limit(&self, name: &[u8]) {
         let Exchange { request, counters, .. } = self.exchange;
         if counters.over_limit.get() == 0 {
@@ -160,8 +160,8 @@ impl<'a> Taking<'a> {
         counters.over_limit.increment();
     }
 
-    /// Our cookie outlives the browser where one of the backend's is to, and no longer once none is: whoever logs in without
-    /// "remember me" is forgotten with the browser, whatever was there before.
+    /// Our cookie outlives the browser where one of the backend's is to, and no longer once none is: whoever logs in
+    /// without "remember me" is forgotten with the browser, whatever was there before.
     fn persist(&self) -> Option<bool> {
         let forgets = || {
             let after = self.before.changed(&self.changes, 0);

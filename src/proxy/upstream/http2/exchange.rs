@@ -36,8 +36,8 @@ pub(in crate::proxy::upstream) struct Exchange {
     rest: Option<Rest>,
 }
 
-/// What is left of a request when its answer has begun. It is sent by a task of its own, since either of them may wait for
-/// the client while the other moves.
+/// What is left of a request when its answer has begun. It is sent by a task of its own, since either of them may wait
+/// for the client while the other moves.
 #[derive(Debug)]
 struct Rest {
     task: AbortHandle,
@@ -231,8 +231,8 @@ fn unsent(error: h2::Error) -> Failed {
     Failed { error: Error::Broken(io_error(error)), unanswered: false, unprocessed: true }
 }
 
-/// One that was refused before anything was done about it may be sent again (RFC 9113 section 8.7). h2 tells no stream of a
-/// GOAWAY that the server has taken up.
+/// One that was refused before anything was done about it may be sent again (RFC 9113 section 8.7). h2 tells no stream
+/// of a GOAWAY that the server has taken up.
 fn unanswered(error: h2::Error) -> Failed {
     let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
     let unprocessed = error.is_remote() && (refused || error.is_go_away());

@@ -45,8 +45,8 @@ struct Life {
 }
 
 impl Link {
-    /// A connection over this stream, once the server has shown that it speaks HTTP/2 and has said how. It is driven by a
-    /// task of its own; one that is in doubt is given up if nothing is heard for `patience`.
+    /// A connection over this stream, once the server has shown that it speaks HTTP/2 and has said how. It is driven by
+    /// a task of its own; one that is in doubt is given up if nothing is heard for `patience`.
     pub(in crate::proxy::upstream) async fn open(stream: Stream, patience: Duration) -> io::Result<Rc<Self>> {
         let refused = |error: io::Error| io::Error::new(error.kind(), format!("the HTTP/2 handshake failed: {error}"));
         Self::shake_hands(stream, patience).await.map_err(refused)
@@ -60,8 +60,8 @@ impl Link {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(LONGEST_HEAD)
             .max_send_buffer_size(SEND_BUFFER)
-            // What one client breaks off, or does not take, must not end what others have on this connection: h2's own limits
-            // on both are meant for peers that nobody has chosen.
+            // What one client breaks off, or does not take, must not end what others have on this connection: h2's own
+            // limits on both are meant for peers that nobody has chosen.
             .max_concurrent_reset_streams(MOST_RESET)
             .reset_stream_duration(RESET_REMEMBERED)
             .max_local_error_reset_streams(None)
@@ -128,8 +128,8 @@ impl Slot {
         self.0.requests.borrow().clone().send_request(request, ends)
     }
 
-    /// An answer has not come in time: the server may not be there any more. Until it has answered a ping, nothing further
-    /// is asked of it here.
+    /// An answer has not come in time: the server may not be there any more. Until it has answered a ping, nothing
+    /// further is asked of it here.
     pub(super) fn doubt(&self) {
         if !self.0.life.doubted.replace(true) {
             self.0.life.doubt.notify_one();

@@ -34,8 +34,8 @@ impl Links {
         self.opened.notified().await;
     }
 
-    /// Lets go of those that will carry nothing more, of all that have been idle since before `oldest`, and of those that
-    /// are idle beyond the first `max_idle`.
+    /// Lets go of those that will carry nothing more, of all that have been idle since before `oldest`, and of those
+    /// that are idle beyond the first `max_idle`.
     pub(in crate::proxy::upstream) fn age(&self, now: u64, oldest: u64, max_idle: usize) {
         let mut idle = 0;
         self.open.borrow_mut().retain(|link| {
