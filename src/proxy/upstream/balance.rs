@@ -192,6 +192,35 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.shared.queue.waiting.fetch_sub(1, Ordering::SeqCst);
+        let others = self.shared.queue.waiting.fetch_sub(1, Ordering::SeqCst) - 1;
+        // Of places that are freed while nobody sleeps one is told of, and this may have been woken for it. Whoever has
+        // come since does not look for the others by itself.
+        if others > 0 && self.shared.has_room() {
+            self.shared.queue.freed.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+
+    use super::super::Settings;
+    use super::super::pool::tests::settings;
+    use super::*;
+
+    #[test]
+    fn who_stops_waiting_tells_the_next_of_a_place_that_is_free() {
+        for (taken, is_told) in [(2, false), (1, true)] {
+            let shared = Arc::new(Shared::new(&Settings { max_connections: Some(2), ..settings() }, None, None));
+            let (first, _second) = (Waiting::enter(&shared), Waiting::enter(&shared));
+            let mut freed = pin!(shared.queue.freed.notified());
+            assert!(!freed.as_mut().enable());
+            let places: Vec<_> = (0..taken).map(|_| Shared::place(&shared, 0).expect("a free place")).collect();
+            drop(first);
+            assert_eq!(freed.as_mut().enable(), is_told, "{taken} of 2 places are taken");
+            drop(places);
+        }
     }
 }

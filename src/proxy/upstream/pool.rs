@@ -22,7 +22,7 @@ use super::{Error, Place, Protocol, Server, Settings, Shared, Stream};
 use crate::proxy::headers::{Asked, Names};
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// How long an answer about a name may take, where nobody waits for it.
 const RESOLVER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -58,6 +58,11 @@ impl Shared {
         self.standings.iter().map(|of| (of.server(), of.is_healthy() && !of.is_passed_over()))
     }
 
+    /// Whether one of the servers that are well has a place.
+    pub(super) fn has_room(&self) -> bool {
+        self.standings.iter().any(|of| of.is_healthy() && of.under_way.load(Ordering::SeqCst) < self.limit)
+    }
+
     /// A place for one more exchange on this server.
     pub(super) fn place(shared: &Arc<Self>, index: usize) -> Result<Option<Place>, Full> {
         if !shared.counts {

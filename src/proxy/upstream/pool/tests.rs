@@ -17,8 +17,9 @@ const EVERY: Duration = Duration::from_secs(30);
 
 type Told = Rc<RefCell<Result<Vec<SocketAddr>, ErrorKind>>>;
 
-fn pool() -> (Rc<Pool>, Told) {
-    let settings = Settings {
+/// An upstream with one server, and nothing special.
+pub(in crate::proxy::upstream) fn settings() -> Settings {
+    Settings {
         name: "app".to_owned(),
         servers: vec![Server::Tcp { host: "app.test".to_owned(), port: 80, protocol: Protocol::Http1 }],
         balance: Balance::RoundRobin,
@@ -36,7 +37,11 @@ fn pool() -> (Rc<Pool>, Told) {
         websocket_timeout: SECOND,
         keepalive: Duration::from_hours(1),
         max_idle: 8,
-    };
+    }
+}
+
+fn pool() -> (Rc<Pool>, Told) {
+    let settings = settings();
     let names = Names::new(&headers::Settings { prefix: "X-Session-".to_owned(), data_budget: 6144 }).unwrap();
     let told = Told::new(RefCell::new(Ok(Vec::new())));
     let resolver = Resolver::Told(Rc::clone(&told));
