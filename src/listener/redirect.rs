@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 use bytes::Bytes;
 use http::header::{HOST, LOCATION};
+use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Empty;
 
@@ -35,15 +36,18 @@ fn location<B>(request: &Request<B>, https_port: u16) -> Option<HeaderValue> {
     HeaderValue::try_from(location).ok()
 }
 
-/// The host without its port. An absolute target overrides Host (RFC 9112 §3.2.2); two Hosts are none.
+/// The host without its port. An absolute target names it too, and does not disagree; two Hosts are none.
 fn host<B>(request: &Request<B>) -> Option<&str> {
-    if let Some(authority) = request.uri().authority() {
-        return without_port(authority.as_str());
-    }
     let mut hosts = request.headers().get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) => without_port(host.to_str().ok()?),
-        _ => None,
+    let line = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Some(host.to_str().ok()?),
+        (Some(_), Some(_)) => return None,
+        (None, _) => None,
+    };
+    let target = request.uri().authority().map(Authority::as_str);
+    match (target, line) {
+        (Some(target), Some(line)) if !target.eq_ignore_ascii_case(line) => None,
+        (host, other) => without_port(host.or(other)?),
     }
 }
 
@@ -94,7 +98,7 @@ mod tests {
             ("/", "[::1]", 443, "https://[::1]/"),
             ("/", "my_app.local", 443, "https://my_app.local/"),
             ("//evil.example/", "app.example", 443, "https://app.example//evil.example/"),
-            ("http://target.example:81/x", "other.example", 443, "https://target.example/x"),
+            ("http://app.example:81/x", "APP.example:81", 443, "https://app.example/x"),
         ] {
             assert_eq!(answer(target, &[host], port), Ok(expected.to_owned()), "{target} {host} {port}");
         }
@@ -122,5 +126,7 @@ mod tests {
         }
         assert_eq!(answer("*", &["a.example"], 443), Err(400));
         assert_eq!(answer("http://user@a.example/", &["a.example"], 443), Err(400));
+        assert_eq!(answer("http://evil.example/", &["a.example"], 443), Err(400));
+        assert_eq!(answer("http://a.example/", &["a.example", "a.example"], 443), Err(400));
     }
 }
