@@ -153,8 +153,9 @@ fn header_prefix(written: &str) -> Result<String, Fault> {
     if !(long && framed && written.bytes().all(good) && !written.contains("--")) {
         return Err(malformed(written, "`X-`, letters, digits and `-`, and `-` at the end, such as \"X-Session-\""));
     }
-    if written.eq_ignore_ascii_case("X-Forwarded-") {
-        return Err(malformed(written, "another prefix: the gateway sends X-Forwarded-For and its like itself"));
+    if ["X-Forwarded-", "X-Request-"].iter().any(|taken| written.eq_ignore_ascii_case(taken)) {
+        let expected = "another prefix: the gateway sends X-Forwarded-For, X-Request-Id and their like itself";
+        return Err(malformed(written, expected));
     }
     Ok(written.to_owned())
 }

@@ -341,6 +341,7 @@ const EACH: &[(&str, &str, Kind, &str)] = &[
     ("[session]", "header_prefix = \"X_Session_-\"", Malformed, "session.header_prefix"),
     ("[session]", "header_prefix = \"X-Sess ion-\"", Malformed, "session.header_prefix"),
     ("[session]", "header_prefix = \"x-forwarded-\"", Malformed, "session.header_prefix"),
+    ("[session]", "header_prefix = \"X-Request-\"", Malformed, "session.header_prefix"),
     ("[upstream.app]", "servers = [\"127.0.0.1:5000\"]", Malformed, "upstream.app.servers[0]"),
     ("[upstream.app]", "servers = [\"http://\"]", Malformed, "upstream.app.servers[0]"),
     ("[upstream.app]", "servers = [\"http://a:0\"]", Malformed, "upstream.app.servers[0]"),
