@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -128,15 +129,19 @@ enum StoreIs {
     Optional,
 }
 
-async fn readyz(State(admin): State<Admin>, Query(readiness): Query<Readiness>) -> (StatusCode, String) {
+async fn readyz(
+    State(admin): State<Admin>,
+    asked: Result<Query<Readiness>, QueryRejection>,
+) -> Result<(StatusCode, String), api::Problem> {
+    let Ok(Query(readiness)) = asked else { return Err(api::Problem::Readiness) };
     if !admin.ready.load(Ordering::Relaxed) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
+        return Ok((StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()));
     }
-    match admin.sessions.check(admin.clock.now()).await {
+    Ok(match admin.sessions.check(admin.clock.now()).await {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(error) if readiness.store == StoreIs::Optional => (StatusCode::OK, format!("ready, but {error}\n")),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
-    }
+    })
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
@@ -157,7 +162,11 @@ fn denied(admin: &Admin, headers: &HeaderMap) -> Option<api::Problem> {
     let header = |name| headers.get(name).map_or(&b""[..], |value: &HeaderValue| value.as_bytes());
     match &admin.token {
         Some(token) => {
-            let given = header(AUTHORIZATION).strip_prefix(b"Bearer ").unwrap_or_default();
+            // RFC 9110 section 11.1: capitals do not matter in the scheme.
+            let given = match header(AUTHORIZATION).split_at_checked(b"Bearer ".len()) {
+                Some((scheme, given)) if scheme.eq_ignore_ascii_case(b"Bearer ") => given,
+                _ => b"",
+            };
             (!bool::from(given.ct_eq(token.0.as_bytes()))).then_some(api::Problem::Unauthorized)
         }
         None => (!is_local(header(HOST))).then_some(api::Problem::ForeignHost),

@@ -34,6 +34,8 @@ pub(super) enum Problem {
     NoId,
     #[error("say whose sessions: ?user=NAME")]
     NoUser,
+    #[error("the one parameter of /readyz is ?store=optional")]
+    Readiness,
     #[error("this path knows GET and DELETE")]
     Method,
     #[error("the header `Authorization: Bearer TOKEN` is missing, or the token is wrong")]
@@ -48,7 +50,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = match self {
             Self::NotFound | Self::NoSession => StatusCode::NOT_FOUND,
-            Self::NoId | Self::NoUser => StatusCode::BAD_REQUEST,
+            Self::NoId | Self::NoUser | Self::Readiness => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::ForeignHost => StatusCode::FORBIDDEN,

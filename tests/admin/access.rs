@@ -36,8 +36,9 @@ fn where_a_token_is_set_it_is_required() {
         }
     }
     assert_eq!(site.look(&alice).user(), Some("alice"));
-    for call in [&calls[0], &calls[4], &calls[2]] {
-        let answer = site.admin(call.clone().with("Authorization", "Bearer correct-horse-battery-staple"));
+    for (call, scheme) in [(&calls[0], "Bearer"), (&calls[4], "bearer"), (&calls[2], "BEARER")] {
+        let authorization = format!("{scheme} correct-horse-battery-staple");
+        let answer = site.admin(call.clone().with("Authorization", &authorization));
         assert_eq!(answer.status(), 200, "{call:?}");
     }
     for path in ["/livez", "/readyz"] {

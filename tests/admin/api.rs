@@ -11,6 +11,7 @@ fn a_running_gateway_is_live_and_ready() {
     for path in ["/livez", "/readyz"] {
         assert_eq!(site.admin(get(path)).status(), 200, "{path}");
     }
+    assert_eq!(error(&site.admin(get("/readyz?store=maybe"))), 400);
 }
 
 #[test]
