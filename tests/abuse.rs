@@ -106,7 +106,7 @@ fn what_is_slow_is_ended_within_ten_seconds() {
         thread::sleep(Duration::from_millis(250));
         costs.push((*name, memory(&process).saturating_sub(before) / EACH));
     }
-    let beside = Bystander::beside_attackers(&http);
+    let beside = Bystander::measure(&http, Duration::from_secs(3));
     let (mut untimely, mut count) = (Vec::new(), 0);
     for attacker in attackers {
         let (name, took) = attacker.join().unwrap_or(("an attacker that panicked", Duration::MAX));
@@ -172,7 +172,7 @@ fn another_client_beside_floods_is_served_as_ever() {
             })
         })
         .collect();
-    let beside = Bystander::beside_attackers(&http);
+    let beside = Bystander::measure(&http, Duration::from_secs(3));
     for attacker in attackers {
         attacker.join().expect("no attacker fails");
     }

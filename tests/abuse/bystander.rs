@@ -26,13 +26,6 @@ impl Bystander {
         Self(took)
     }
 
-    /// The best second of three. What attackers do to it, they do in each; what else goes on in the machine comes and
-    /// goes.
-    pub(crate) fn beside_attackers(door: &Door) -> Self {
-        let seconds = [(); 3].map(|()| Self::measure(door, Duration::from_secs(1)));
-        seconds.into_iter().min_by_key(|second| second.at(99)).expect("three of them")
-    }
-
     fn at(&self, percent: usize) -> Duration {
         self.0[(self.0.len() - 1) * percent / 100]
     }
@@ -42,7 +35,8 @@ impl Bystander {
         if self.at(99) > other.at(99) { self } else { other }
     }
 
-    /// Fails if it has to wait for 10 ms because of the others.
+    /// Fails if it has to wait for 10 ms because of the others. A machine that is busy with something else makes it
+    /// wait, too.
     pub(crate) fn assert_as_good_as(&self, alone: &Self) {
         // Who is answered in 10 ms asks 80 times a second.
         for bystander in [self, alone] {
