@@ -11,7 +11,7 @@ pub mod counters;
 pub mod error;
 pub mod forwarded;
 pub mod headers;
-mod host;
+pub mod host;
 mod outage;
 mod refusal;
 pub mod request_id;

@@ -1,12 +1,11 @@
 //! The answer of the clear-text address where everything is served over TLS.
 
-use std::net::Ipv6Addr;
-
 use bytes::Bytes;
-use http::header::{HOST, LOCATION};
-use http::uri::Authority;
+use http::header::LOCATION;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Empty;
+
+use crate::proxy::host;
 
 /// 308 to the same place over https, on `https_port`; 400 where the request does not say which host it wants.
 ///
@@ -28,7 +27,7 @@ fn location<B>(request: &Request<B>, https_port: u16) -> Option<HeaderValue> {
     if !target.starts_with('/') {
         return None;
     }
-    let host = host(request)?;
+    let host = host::name_in(request)?;
     let location = match https_port {
         443 => format!("https://{host}{target}"),
         port => format!("https://{host}:{port}{target}"),
@@ -36,42 +35,11 @@ fn location<B>(request: &Request<B>, https_port: u16) -> Option<HeaderValue> {
     HeaderValue::try_from(location).ok()
 }
 
-/// The host without its port. An absolute target names it too, and does not disagree; two Hosts are none.
-fn host<B>(request: &Request<B>) -> Option<&str> {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let line = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Some(host.to_str().ok()?),
-        (Some(_), Some(_)) => return None,
-        (None, _) => None,
-    };
-    let target = request.uri().authority().map(Authority::as_str);
-    match (target, line) {
-        (Some(target), Some(line)) if !target.eq_ignore_ascii_case(line) => None,
-        (host, other) => without_port(host.or(other)?),
-    }
-}
-
-/// What comes back goes into `Location`, so only what a host can be made of passes: no userinfo, no comma, no path.
-fn without_port(authority: &str) -> Option<&str> {
-    let end = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (address, _) = rest.split_once(']')?;
-            address.parse::<Ipv6Addr>().ok()?;
-            address.len() + 2
-        }
-        None => authority.find(':').unwrap_or(authority.len()),
-    };
-    let (host, port) = authority.split_at(end);
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    let good_host = host.starts_with('[') || (!host.is_empty() && host.bytes().all(is_name));
-    let good_port =
-        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
-    (good_host && good_port).then_some(host)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use http::header::HOST;
+
     use super::*;
 
     fn answer(target: &str, hosts: &[&str], https_port: u16) -> Result<String, u16> {
@@ -128,5 +96,6 @@ mod tests {
         assert_eq!(answer("http://user@a.example/", &["a.example"], 443), Err(400));
         assert_eq!(answer("http://evil.example/", &["a.example"], 443), Err(400));
         assert_eq!(answer("http://a.example/", &["a.example", "a.example"], 443), Err(400));
+        assert_eq!(answer("http://a.example/", &[], 443), Err(400), "HTTP/1.1 says it in any case");
     }
 }

@@ -2,35 +2,46 @@
 
 use http::header::{HOST, HeaderValue};
 use http::uri::Scheme;
-use http::{Version, request};
+use http::{HeaderMap, Request, Uri, Version, request};
 
 use super::Client;
 use super::error::Error;
 
-/// The one host a request names, as it goes upstream in `Host`. An HTTP/2 request names it in `:authority`, an
-/// absolute-form request in its target (RFC 9112 section 3.2.2); `Host` may repeat it and not disagree. What a proxy in
-/// front was asked for, where it is believed, comes before all of them.
+/// The one host a request is for, as it goes upstream in `Host`: what a proxy in front was asked for, where it is
+/// believed, and else what the request names.
 pub(super) fn of<'a>(head: &'a request::Parts, client: &'a Client) -> Result<&'a [u8], Error> {
-    let mut lines = head.headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
+    let named = named(&head.uri, &head.headers, head.version)?;
+    let host = client.host.as_ref().map_or(named, HeaderValue::as_bytes);
+    if is_host(host) { Ok(host) } else { Err(Error::Host) }
+}
+
+/// The one host that a request names. An HTTP/2 request names it in `:authority`, an absolute-form request in its
+/// target (RFC 9112 section 3.2.2); `Host` may repeat it and not disagree.
+fn named<'a>(uri: &'a Uri, headers: &'a HeaderMap, version: Version) -> Result<&'a [u8], Error> {
+    let mut lines = headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
     let (line, again) = (lines.next(), lines.next());
     if again.is_some() {
         return Err(Error::Host);
     }
     // RFC 9112 section 3.2: whatever the form of its target.
-    if line.is_none() && head.version == Version::HTTP_11 {
+    if line.is_none() && version == Version::HTTP_11 {
         return Err(Error::Host);
     }
-    if head.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
+    if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
         return Err(Error::Host);
     }
-    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
-    let host = match (authority, line) {
-        (Some(authority), Some(line)) if !line.eq_ignore_ascii_case(authority) => return Err(Error::Host),
-        (Some(host), _) | (None, Some(host)) => host,
-        (None, None) => return Err(Error::Host),
-    };
-    let host = client.host.as_ref().map_or(host, HeaderValue::as_bytes);
-    if is_host(host) { Ok(host) } else { Err(Error::Host) }
+    let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+    match (authority, line) {
+        (Some(authority), Some(line)) if !line.eq_ignore_ascii_case(authority) => Err(Error::Host),
+        (Some(host), _) | (None, Some(host)) => Ok(host),
+        (None, None) => Err(Error::Host),
+    }
+}
+
+/// The name in what a request names, without its port, where that is a host.
+pub fn name_in<B>(request: &Request<B>) -> Option<&str> {
+    let host = named(request.uri(), request.headers(), request.version()).ok()?;
+    is_host(host).then(|| without_port(host))
 }
 
 /// `host [":" port]` of RFC 3986 section 3.2, without the forms that servers read differently: user information,
