@@ -39,6 +39,13 @@ pub struct Settings {
     pub token: Option<Token>,
 }
 
+impl Settings {
+    /// Whether the API may be at this address: whoever reaches it needs the token, or is on this machine.
+    pub fn may_be_at(&self, address: SocketAddr) -> bool {
+        self.token.is_some() || address.ip().to_canonical().is_loopback()
+    }
+}
+
 impl MaySwitch for axum::body::Body {}
 
 /// A bearer token. Its `Debug` shows nothing of it.

@@ -34,7 +34,7 @@ use crate::sessions;
 use crate::store::{self, Memory, Redis, Store};
 use crate::telemetry::AccessWriter;
 use crate::tls;
-use bound::{Bound, is_guarded};
+use bound::{Bound, ensure_guarded};
 use crew::Crew;
 pub use files::Files;
 use keeper::Keeper;
@@ -91,7 +91,7 @@ impl Gateway {
         let mut https = Bound::new("https", config.listen.https, &mut passed, count)?;
         let mut admin = Bound::new("admin", config.admin.as_ref().map(|admin| admin.listen), &mut passed, 1)?;
         passed.finish()?;
-        is_guarded(admin.address, config)?;
+        ensure_guarded(admin.address, config)?;
 
         let (store, keeper) = open_store(config, files.store_tls, &clock)?;
         let lost_lines = Arc::new(AtomicU64::new(0));

@@ -295,12 +295,13 @@ fn admin(section: &mut Section<'_>, addresses: &mut Vec<At<SocketAddr>>) -> Resu
     }
     addresses.extend(listen.clone());
     let (listen, token) = (listen?, token?);
-    if token.value.is_none() && !listen.value.ip().to_canonical().is_loopback() {
-        let found = format!("{} can be reached from elsewhere, and there is no token_file", listen.value);
+    let settings = admin::Settings { listen: listen.value, token: token.value };
+    if !settings.may_be_at(settings.listen) {
+        let found = format!("{} can be reached from elsewhere, and there is no token_file", settings.listen);
         let fault = Fault::new(Kind::Conflict, found, "a loopback address, or a token_file");
         return Err(section.note(&listen.place, fault));
     }
-    Ok(Some(admin::Settings { listen: listen.value, token: token.value }))
+    Ok(Some(settings))
 }
 
 /// The token in the file that the key names.

@@ -45,12 +45,12 @@ impl Bound {
     }
 }
 
-/// Whether whoever reaches the admin address here needs a token, unless it is loopback. A configuration has seen to
-/// that for the address in it, and a socket that was passed may be on another.
-pub(super) fn is_guarded(admin: Option<SocketAddr>, config: &Config) -> anyhow::Result<()> {
+/// Fails where the API may not be at its address. A configuration has seen to that for the address in it, and a socket
+/// that was passed may be on another.
+pub(super) fn ensure_guarded(admin: Option<SocketAddr>, config: &Config) -> anyhow::Result<()> {
     let Some((address, settings)) = admin.zip(config.admin.as_ref()) else { return Ok(()) };
     anyhow::ensure!(
-        settings.token.is_some() || address.ip().to_canonical().is_loopback(),
+        settings.may_be_at(address),
         "the admin address is on a socket that was passed, {address} can be reached from elsewhere, and there is no \
          admin.token_file"
     );

@@ -10,7 +10,7 @@ use anyhow::bail;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::bound::is_guarded;
+use super::bound::ensure_guarded;
 use super::files::Files;
 use super::plan::Plan;
 use crate::admin::{self, Admin, Desk, Exposition, Reloads};
@@ -72,7 +72,7 @@ impl Running {
         if !changed.is_empty() {
             bail!("a change of {} needs a restart", changed.join(", "));
         }
-        is_guarded(self.admin_at, next)
+        ensure_guarded(self.admin_at, next)
     }
 
     /// Goes by another configuration, which was checked. Nothing of it can fail.
