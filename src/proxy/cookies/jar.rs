@@ -186,10 +186,8 @@ impl<'a> Exchange<'a> {
     /// visitor to the page by another spelling, from which its form goes to the same, must not lead to a login without
     /// a new ticket.
     fn is_login(&self) -> bool {
-        let is = |rule: &Rule| {
-            let path = route::plain(self.head.uri.path());
-            *rule.method == *self.head.method.as_str() && path.is_ok_and(|path| reads_as(&path, &rule.path))
-        };
+        let Ok(path) = route::plain(self.head.uri.path()) else { return false };
+        let is = |rule: &Rule| *rule.method == *self.head.method.as_str() && reads_as(&path, &rule.path);
         self.settings.renew_on.iter().any(is)
     }
 }
