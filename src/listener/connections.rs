@@ -93,8 +93,9 @@ impl Connections {
                 () = self.changed.notified() => continue,
             }
             // Timers are late where there is much to do, and that adds up.
-            let passed = last.elapsed().min(period * MOST);
-            last = Instant::now();
+            let now = Instant::now();
+            let passed = now.duration_since(last).min(period * MOST);
+            last = now;
             for pulse in self.open.borrow().iter() {
                 self.look_at(pulse, passed);
             }
