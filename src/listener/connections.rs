@@ -96,13 +96,17 @@ impl Connections {
             let now = Instant::now();
             let passed = now.duration_since(last).min(period * MOST);
             last = now;
-            for pulse in self.open.borrow().iter() {
-                self.look_at(pulse, passed);
-            }
+            self.look(passed);
         }
     }
 
     /// So much time has passed since the last look.
+    fn look(&self, passed: Duration) {
+        for pulse in self.open.borrow().iter() {
+            self.look_at(pulse, passed);
+        }
+    }
+
     fn look_at(&self, pulse: &Pulse, passed: Duration) {
         let earned = passed.as_micros() * u128::from(EARNED_A_SECOND) / 1_000_000;
         pulse.earn(u32::try_from(earned).unwrap_or(u32::MAX));
@@ -211,6 +215,50 @@ impl Drop for Entry {
         self.connections.counters.open.decrement();
         if open.is_empty() {
             self.connections.none_left.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_millis(3200);
+
+    fn connections() -> Rc<Connections> {
+        let settings = Settings {
+            http: None,
+            https: None,
+            redirect: false,
+            workers: 1,
+            max_connections: 1,
+            handshake_timeout: TIMEOUT,
+            proxy_protocol: None,
+            header_timeout: TIMEOUT,
+            keepalive: TIMEOUT,
+            write_timeout: TIMEOUT,
+            max_header_size: 1,
+            max_headers: 1,
+            max_requests: 1,
+            half_close: false,
+            drain_delay: TIMEOUT,
+            drain_timeout: TIMEOUT,
+        };
+        Rc::new(Connections::new(&Limits::new(&settings), Arc::default()))
+    }
+
+    #[test]
+    fn how_late_sweeps_come_does_not_matter() {
+        // A head that never begins: the first look finds it, so that it is never ended too early.
+        for (every, looks) in [(100, 33), (150, 23), (200, 17)] {
+            let connections = connections();
+            let entry = Entry::new(&connections);
+            let taken = (1..100).find(|_| {
+                connections.look(Duration::from_millis(every));
+                entry.pulse.is_overdue()
+            });
+            assert_eq!(taken, Some(looks), "looked at every {every} ms");
         }
     }
 }
