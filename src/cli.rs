@@ -5,6 +5,7 @@ mod sessions;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -15,6 +16,9 @@ use session_gateway::listener::Passed;
 use session_gateway::proxy::Clock;
 use session_gateway::{store, telemetry, tls};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How long a reload may take to read the configuration and the files that it names.
+const READING: Duration = Duration::from_secs(10);
 
 /// A reverse proxy that gives any HTTP backend server-side sessions.
 #[derive(Debug, Parser)]
@@ -145,7 +149,10 @@ async fn read_again(path: &std::path::Path) -> anyhow::Result<(Config, Files)> {
         let files = Files::read(&config)?;
         Ok((config, files))
     };
-    tokio::task::spawn_blocking(read).await.context("it could not be read")?
+    // Whoever reads for so long waits for a file system, and the next reload is not to wait for that.
+    let read = tokio::time::timeout(READING, tokio::task::spawn_blocking(read)).await;
+    let read = read.with_context(|| format!("reading it and its files took longer than {} s", READING.as_secs()))?;
+    read.context("it could not be read")?
 }
 
 /// Goes by what was read, if there is nothing wrong with it.

@@ -36,6 +36,23 @@ fn file_that_is_read_again_without_end_keeps_it_neither_from_serving_nor_from_st
 }
 
 #[test]
+fn file_that_is_read_again_without_end_is_given_up_and_the_next_reload_is_like_any() {
+    let process = start("");
+    let pipe = process.dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    edit(&process, |text| replaced(&text, "keys = [", &format!("keys = [{pipe:?}, ")));
+    process.signal("HUP");
+    let hangs = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    // Longer than anything else here is waited for.
+    std::thread::sleep(Duration::from_secs(8));
+    process.logged("the configuration stays as it was: reading it and its files took longer than 10 s");
+    edit(&process, |text| replaced(&text, &format!("keys = [{pipe:?}, "), "keys = ["));
+    process.signal("HUP");
+    process.logged("was read again");
+    drop(hangs);
+}
+
+#[test]
 fn websockets_are_closed_with_1001_between_two_frames_and_events_end() {
     let process = start("");
     let handshake = get("/socket").with("Connection", "Upgrade").with("Upgrade", "websocket");
