@@ -126,3 +126,16 @@ fn where_there_is_no_session_nothing_that_is_asked_of_it_is_read() {
         assert_eq!(answer.head.fields.aliases_of("X-Session-"), Vec::<&str>::new());
     }
 }
+
+#[test]
+fn what_an_answer_asks_in_vain_is_not_asked_by_the_next_one_on_its_connection() {
+    let plain = "path = \"/plain\"\nupstream = \"app\"\nsession = false";
+    let site = Site::build().listen("workers = 1").routes(&[plain, "path = \"/\"\nupstream = \"app\""]).start();
+    let malformed = ok().session("Patch", "no JSON").session("User", "mallory");
+    for (path, reply, status) in [("/plain", ok().session("User", "mallory"), 200), ("/", malformed, 502)] {
+        assert_eq!(site.visit(&site.browser(), get(path), reply).1.status(), status);
+        let visitor = site.browser();
+        site.look(&visitor);
+        assert_eq!(site.look(&visitor).user(), None, "after {path}");
+    }
+}
