@@ -36,7 +36,7 @@ def profile(children, folder, field, counter, scenario, options):
         print_system_calls(children, folder, worker, contestant, counter, seconds)
     else:
         print("bench: strace is not installed", file=sys.stderr)
-    latency = load.finish(children, process, scenario, folder)
+    latency = load.finish(children, process, scenario, contestant, folder)
     if latency.errors:
         print(f"bench: INVALID: {latency.errors}", file=sys.stderr)
     return 1 if latency.errors else 0

@@ -21,6 +21,7 @@ class Scenario:
     path: str
     cookie: bool = True
     redis: bool = False  # Who keeps sessions in Redis enters, beside the gateway with its memory store.
+    turn: float = 0.1  # Seconds that a contestant has the core for; more where few requests are done in them.
 
 
 SCENARIOS = [
@@ -30,8 +31,8 @@ SCENARIOS = [
     Scenario("flood", "HTTP/1.1, clear text, 1 KiB, no cookie", "wrk", tls=False, path="/1k", cookie=False),
     Scenario("64k", "HTTP/1.1, clear text, 64 KiB", "wrk", tls=False, path="/64k"),
     Scenario("64k-tls", "HTTP/1.1 over TLS, 64 KiB", "wrk", tls=True, path="/64k"),
-    Scenario("1m", "HTTP/1.1, clear text, 1 MiB", "wrk", tls=False, path="/1m"),
-    Scenario("1m-tls", "HTTP/1.1 over TLS, 1 MiB", "wrk", tls=True, path="/1m"),
+    Scenario("1m", "HTTP/1.1, clear text, 1 MiB", "wrk", tls=False, path="/1m", turn=0.5),
+    Scenario("1m-tls", "HTTP/1.1 over TLS, 1 MiB", "wrk", tls=True, path="/1m", turn=0.5),
     Scenario("redis", "Sessions in Redis: an established session", "wrk", tls=False, path="/1k", redis=True),
     Scenario("redis-flood", "Sessions in Redis: no cookie", "wrk", tls=False, path="/1k", cookie=False, redis=True),
 ]
@@ -52,21 +53,27 @@ def start(children, scenario, contestant, seconds, folder):
     url = f"{scheme}://127.0.0.1:{port}{scenario.path}"
     header = ["-H", f"cookie: {contestant.cookie}"] if scenario.cookie else []
     if scenario.tool == "wrk":
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", *header, url]
+        # While it is stopped, its requests age: they are not late by its own clock before a minute.
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout=60s", "--latency", *header, url]
     else:
         connections = 8
         command = ["h2load", "-t1", f"-c{connections}", f"-m{CONNECTIONS // connections}", "-D", str(seconds),
-                   f"--log-file={folder / 'h2load.log'}", *header, url]
+                   f"--log-file={request_log(contestant, folder)}", *header, url]
     return children.start(LOAD_CORE, command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def finish(children, process, scenario, folder):
+def request_log(contestant, folder):
+    """Where h2load notes the requests that it sends to a contestant."""
+    return folder / f"h2load.{contestant.https}.log"
+
+
+def finish(children, process, scenario, contestant, folder):
     """Waits for the load to end, and reads what it reports."""
     output, _ = process.communicate(timeout=60)
     children.end(process)
     if process.returncode != 0:
         return Latency(math.nan, math.nan, f"{scenario.tool} exited with {process.returncode}: {output[-300:]}")
-    return wrk_latency(output) if scenario.tool == "wrk" else h2load_latency(output, folder / "h2load.log")
+    return wrk_latency(output) if scenario.tool == "wrk" else h2load_latency(output, request_log(contestant, folder))
 
 
 def wrk_latency(output):

@@ -1,37 +1,14 @@
-"""One measurement: what a contestant's processor time bought, in a window inside a steady load."""
+"""What is read before and after a contestant's turn: its processor time, and how many requests the backend has had."""
 
 import http.client
 import os
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-import load
 from children import PROXY_CORE
 
 TICK = os.sysconf("SC_CLK_TCK")
-# Connections are made and handshakes done before the window opens, and the load ends after it has closed.
-BEFORE, AFTER = 0.6, 0.4
-
-
-@dataclass
-class Sample:
-    """One contestant, one scenario, one round."""
-
-    requests: int
-    seconds: float
-    cpu: float  # µs a request
-    user: float  # the share of it outside the kernel, 0 to 1
-    p50: float
-    p99: float
-    foreign: float  # share of the proxy's core that others used
-    errors: str
-
-    @property
-    def rate(self):
-        """Requests a second."""
-        return self.requests / self.seconds
 
 
 class Counter:
@@ -47,40 +24,10 @@ class Counter:
         return int(re.search(r"requests\n \d+ \d+ (\d+)", body).group(1))
 
 
-def measure(children, scenario, contestant, counter, seconds, folder):
-    """Loads one contestant for a moment to warm up, then measures `seconds` of a longer run."""
-    window = whole(BEFORE + seconds + AFTER)
-    process = load.start(children, scenario, contestant, window, folder)
-    time.sleep(BEFORE)
-    before = reading(contestant, counter)
-    time.sleep(seconds)
-    after = reading(contestant, counter)
-    latency = load.finish(children, process, scenario, folder)
-
-    requests = after["requests"] - before["requests"] - 1
-    spent = {name: after[name] - before[name] for name in before}
-    errors = latency.errors if requests > 0 else f"no requests; {latency.errors}"
-    return Sample(
-        requests=requests,
-        seconds=spent["time"],
-        cpu=spent["cpu"] * 1e6 / max(requests, 1),
-        user=spent["user"] / max(spent["user"] + spent["system"], 1e-9),
-        p50=latency.p50,
-        p99=latency.p99,
-        foreign=max(0.0, (spent["core"] - spent["cpu"]) / spent["time"]),
-        errors=errors,
-    )
-
-
-def whole(seconds):
-    """The next whole number: wrk takes no other."""
-    return int(-(-seconds // 1))
-
-
 def reading(contestant, counter):
-    """Everything that a window is the difference of two of."""
+    """What a turn is the difference of two of."""
     requests = counter.read()
-    return {"requests": requests, "time": time.monotonic(), "core": core_time(), **process_time(contestant.process.pid)}
+    return {"requests": requests, "time": time.monotonic(), **process_time(contestant.process.pid)}
 
 
 def process_time(root):

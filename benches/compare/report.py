@@ -47,11 +47,11 @@ def ratio_cells(name, base, results):
 
 
 def ratios(name, base, results):
-    """Processor time a request beside the base's of the same round."""
+    """Processor time a request beside the base's, of every round."""
     base = results.get(base, [])
     if any(sample.errors for sample in [*base, *results[name]]):
         return []
-    return [sample.cpu / other.cpu for sample, other in zip(results[name], base)]
+    return [sample.beside(other) for sample, other in zip(results[name], base)]
 
 
 def remarks(scenario, results):
@@ -62,6 +62,9 @@ def remarks(scenario, results):
         if found:
             verdict = "met" if median(found) <= target else "missed"
             lines.append(f"Target for the {name}: {target:.2f} × {base_of(scenario)}: {verdict}.")
+    if scenario.redis:
+        lines += [f"Redis was asked {median(sample.asked for sample in samples):.2f} times a request by the {name}."
+                  for name, samples in results.items() if "Redis" in name and not any(one.errors for one in samples)]
     foreign = max(sample.foreign for samples in results.values() for sample in samples)
     if foreign > 0.05:
         lines.append(f"The proxy's core was shared: others took up to {foreign:.0%} of it in a round.")

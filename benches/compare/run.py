@@ -15,9 +15,11 @@ import instructions
 import load
 import machine
 import report
-from children import Children
+import rounds
+from children import LOAD_CORE, Children
 from contestants import Contestant
-from measure import Counter, measure
+from measure import Counter
+from rounds import Bench
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RELEASE = ROOT / "target/release/session-gateway"
@@ -39,54 +41,40 @@ def main():
         backend = contestants.start_backend(children, folder)
         if options.instructions:
             return instructions.count(children, folder, field, backend, chosen([options.instructions])[0])
-        redis = contestants.start_redis(children, folder)
-        ciphers = set()
-        for contestant in field:
-            contestants.start(contestant, children, folder, backend, redis)
-            contestants.log_in(contestant)
-            contestants.check_session(contestant)
-            ciphers.add(contestants.check_tls(contestant))
         if options.profile:
+            contestants.start(field[0], children, folder, backend)
+            contestants.log_in(field[0])
             return hot_spots.profile(children, folder, field, Counter(backend), chosen([options.profile])[0], options)
-        return compare(children, folder, field, backend, redis, ciphers, options)
+        bench = Bench(children, folder, backend, contestants.start_redis(children, folder), Counter(backend))
+        return compare(bench, field, options)
 
 
-def compare(children, folder, field, backend, redis, ciphers, options):
+def compare(bench, field, options):
     """Every scenario, every round, every contestant in turn; then what their idle connections take."""
-    tables, valid, counter = [], True, Counter(backend)
+    # What measures stays away from the proxies' core.
+    os.sched_setaffinity(0, {LOAD_CORE})
+    ciphers = check_tls(bench, field)
+    tables, valid = [], True
     for scenario in chosen([name for name in options.only if name != IDLE], all_of=not options.only):
-        # The access log's price is asked once: in clear text, where it weighs most.
-        entered = [one for one in field if one.name not in LOGGED or scenario.name == "h1"]
-        entered = [one for one in entered if scenario.redis and one.kind == "gateway" or not one.in_redis]
-        entered = [one for one in entered if not (scenario.redis and one.kind != "gateway")]
-        if scenario.redis and not any(one.in_redis for one in entered):
+        entered = entrants(scenario, field)
+        if not entered:
             continue
-        asked = contestants.commands(redis) if scenario.redis else 0
         results = {one.name: [] for one in entered}
-        for contestant in entered:
-            measure(children, scenario, contestant, counter, 1, folder)
-        for _ in range(options.rounds):
-            for contestant in entered:
-                sample = measure(children, scenario, contestant, counter, options.seconds, folder)
-                results[contestant.name].append(sample)
-                print(f"{scenario.name:8} {contestant.name:22} {sample.cpu:9.2f} µs {sample.rate:9.0f}/s "
-                      f"{sample.errors}", file=sys.stderr)
+        for number in range(options.rounds):
+            for name, sample in rounds.run(bench, scenario, entered, options.seconds).items():
+                results[name].append(sample)
+                said = sample.errors or f"{sample.cpu:9.2f} µs {sample.rate:9.0f}/s"
+                print(f"{scenario.name:11} {number + 1:3} {name:29} {said}", file=sys.stderr)
                 valid = valid and not sample.errors
         tables.append(report.table(scenario, results))
-        if scenario.redis:
-            asked = contestants.commands(redis) - asked
-            answered = sum(sample.requests for name in results for sample in results[name] if "Redis" in name)
-            tables[-1] += f"Redis was asked {asked:,} times for {answered:,} requests and those that warmed up.\n"
-    for contestant in field:
-        contestants.check_session(contestant)
     if IDLE in options.only or not options.only:
         entered = [one for one in field if not one.in_redis and one.name not in LOGGED]
-        tables.append(idle.compare(children, folder, entered, backend, options.idle))
+        tables.append(idle.compare(bench.children, bench.folder, entered, bench.backend, options.idle))
 
     facts = [
         ("TLS", f"1.3, {', '.join(sorted(ciphers))}, ECDSA P-256"),
         ("command", f"`benches/compare/run.py {' '.join(sys.argv[1:])}`".replace(" `", "`")),
-        ("rounds", f"{options.rounds} of {options.seconds} s for each contestant, in turn"),
+        ("rounds", f"{options.rounds}, in each {options.seconds} s for each contestant, in turns"),
     ]
     markdown = report.whole(machine.description(), facts, tables)
     print(markdown)
@@ -95,6 +83,25 @@ def compare(children, folder, field, backend, redis, ciphers, options):
     if not valid:
         print("bench: INVALID: there were errors or answers other than 2xx; see above", file=sys.stderr)
     return 0 if valid else 1
+
+
+def entrants(scenario, field):
+    """Who is compared in a scenario; nobody where there is nothing to compare."""
+    if scenario.redis:
+        entered = [one for one in field if one.kind == "gateway" and one.name not in LOGGED]
+        return entered if any(one.in_redis for one in entered) else []
+    # The access log's price is asked once: in clear text, where it weighs most.
+    return [one for one in field if not one.in_redis and (one.name not in LOGGED or scenario.name == "h1")]
+
+
+def check_tls(bench, field):
+    """The ciphers that the contestants choose."""
+    ciphers = set()
+    for one in field:
+        contestants.start(one, bench.children, bench.folder, bench.backend, bench.redis)
+        ciphers.add(contestants.check_tls(one))
+        bench.children.end(one.process)
+    return ciphers
 
 
 def lined_up(options):
@@ -143,8 +150,8 @@ def arguments():
                         help=f"this scenario only, may be repeated: {', '.join(one.name for one in load.SCENARIOS)}, "
                              f"{IDLE}")
     parser.add_argument("--contestants", metavar="A,B", help="these only, such as nginx,gateway")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each contestant is measured (5)")
-    parser.add_argument("--seconds", type=int, default=4, help="how long each time (4)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often all are started anew and measured (5)")
+    parser.add_argument("--seconds", type=int, default=4, help="how long each contestant is measured in a round (4)")
     parser.add_argument("--idle", type=int, default=idle.CONNECTIONS, metavar="N",
                         help=f"how many idle connections ({idle.CONNECTIONS})")
     parser.add_argument("--quick", action="store_true", 
