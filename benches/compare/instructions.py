@@ -14,13 +14,13 @@ FEW, MANY = 1000, 4000
 TOP = 40
 
 
-def count(children, folder, field, backend, scenario):
+def count(children, folder, field, backend, redis, scenario):
     """Runs the first contestant under callgrind, and prints its instructions a request and what they were spent in."""
     if not shutil.which("callgrind_control"):
         sys.exit("bench: valgrind is not installed")
     contestant = field[0]
     contestant.under = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={folder}/callgrind.out"]
-    contestants.start(contestant, children, folder, backend)
+    contestants.start(contestant, children, folder, backend, redis)
     contestants.log_in(contestant)
     contestants.check_session(contestant)
     request(children, scenario, contestant, FEW)

@@ -7,7 +7,7 @@ README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 # The bounds that the gateway's processor time a request keeps: beside nginx's, and in Redis beside its memory store's.
 TARGETS = {"h1": {"gateway": 1.05}, "tls": {"gateway": 0.90}, "h2": {"gateway": 0.85},
-           "redis": {"gateway + Redis": 1.03, "gateway + Redis, no near cache": 1.25}}
+           "redis": {"gateway + Redis": 1.03, "gateway + Redis without near cache": 1.25}}
 
 
 def table(scenario, results):

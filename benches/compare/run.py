@@ -38,14 +38,14 @@ def main():
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as name, Children() as children:
         folder = Path(name)
         contestants.make_certificate(folder)
-        backend = contestants.start_backend(children, folder)
+        backend, redis = contestants.start_backend(children, folder), contestants.start_redis(children, folder)
         if options.instructions:
-            return instructions.count(children, folder, field, backend, chosen([options.instructions])[0])
+            return instructions.count(children, folder, field, backend, redis, chosen([options.instructions])[0])
         if options.profile:
-            contestants.start(field[0], children, folder, backend)
+            contestants.start(field[0], children, folder, backend, redis)
             contestants.log_in(field[0])
             return hot_spots.profile(children, folder, field, Counter(backend), chosen([options.profile])[0], options)
-        bench = Bench(children, folder, backend, contestants.start_redis(children, folder), Counter(backend))
+        bench = Bench(children, folder, backend, redis, Counter(backend))
         return compare(bench, field, options)
 
 
@@ -111,7 +111,7 @@ def lined_up(options):
         Contestant("HAProxy", "haproxy"),
         Contestant("gateway", "gateway", binary=str(options.gateway)),
         Contestant("gateway + Redis", "gateway", binary=str(options.gateway), store=IN_REDIS),
-        Contestant("gateway + Redis, no near cache", "gateway", binary=str(options.gateway),
+        Contestant("gateway + Redis without near cache", "gateway", binary=str(options.gateway),
                    store=f"{IN_REDIS}\nnear_cache = false"),
         Contestant("nginx + access log", "nginx", access_log=True),
         Contestant("gateway + access log", "gateway", access_log=True, binary=str(options.gateway)),
