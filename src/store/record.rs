@@ -153,10 +153,13 @@ fn time(digits: &[u8]) -> Result<UnixTime, Flaw> {
 /// More digits than any number of ours has would be another number to a script.
 fn number(digits: &[u8]) -> Result<u64, Flaw> {
     const MOST_DIGITS: usize = 15;
-    if !(1..=MOST_DIGITS).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+    if !(1..=MOST_DIGITS).contains(&digits.len()) {
         return Err(Flaw::Meta);
     }
-    Ok(digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+    digits.iter().try_fold(0, |number, byte| match byte.wrapping_sub(b'0') {
+        digit @ 0..=9 => Ok(number * 10 + u64::from(digit)),
+        _ => Err(Flaw::Meta),
+    })
 }
 
 #[cfg(test)]

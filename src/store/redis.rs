@@ -236,8 +236,7 @@ impl Redis {
     /// The answer, if it comes in time.
     async fn ask(&self, key: &str, verb: Verb<'_>, arguments: &[&[u8]]) -> Result<Answer, Error> {
         let question = Question { key, verb, arguments, asking: false };
-        // Boxed: it is large, and every request would have room for it, those that need no Redis too.
-        let answer = Box::pin(self.way.ask(question, Deadline::after(self.shared.settings.timeout))).await;
+        let answer = self.way.ask(question, Deadline::after(self.shared.settings.timeout)).await;
         answer.inspect_err(|error| self.shared.count(error))
     }
 

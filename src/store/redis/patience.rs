@@ -4,15 +4,13 @@
 //! tokio wake itself, by a system call, and most questions would set such a one. Here a question leaves a note, and
 //! while there are notes one task looks through them a few times per timeout.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use slab::Slab;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
@@ -32,9 +30,15 @@ struct Waits {
 
 #[derive(Default)]
 struct Notes {
-    /// Until when each may wait; it ends when its sender is dropped.
-    pending: VecDeque<(Deadline, oneshot::Sender<Infallible>)>,
+    /// Until when each may wait, and how it is told that it has.
+    pending: Slab<(Deadline, Waker)>,
     watcher: Option<AbortHandle>,
+}
+
+/// One wait's note, from when it has to wait until it does no more.
+struct Note<'a> {
+    waits: &'a Arc<Waits>,
+    key: Option<usize>,
 }
 
 impl Patience {
@@ -44,27 +48,44 @@ impl Patience {
     }
 
     /// What comes of `future`, or none if nothing did until `deadline`.
-    pub(super) async fn wait_for<F: Future>(&self, future: F, deadline: Deadline) -> Option<F::Output> {
-        let (mut future, mut end) = (pin!(future), self.note(deadline));
+    pub(super) async fn wait_for<F: Future>(&self, mut future: Pin<&mut F>, deadline: Deadline) -> Option<F::Output> {
+        let mut note = Note { waits: &self.0, key: None };
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending => Pin::new(&mut end).poll(cx).map(|_| None),
+            // Not at once, however late it is: who has been asked just now has had no time to answer.
+            Poll::Pending if note.is_left() && deadline.left().is_zero() => Poll::Ready(None),
+            Poll::Pending => {
+                note.leave(deadline, cx);
+                Poll::Pending
+            }
         })
         .await
     }
+}
 
-    fn note(&self, deadline: Deadline) -> oneshot::Receiver<Infallible> {
-        let (note, end) = oneshot::channel();
-        let mut notes = self.0.notes();
-        while notes.pending.front().is_some_and(|(_, note)| note.is_closed()) {
-            notes.pending.pop_front();
+impl Note<'_> {
+    fn is_left(&self) -> bool {
+        self.key.is_some()
+    }
+
+    fn leave(&mut self, deadline: Deadline, cx: &Context<'_>) {
+        let mut notes = self.waits.notes();
+        match self.key {
+            Some(key) => notes.pending[key].1.clone_from(cx.waker()),
+            None => self.key = Some(notes.pending.insert((deadline, cx.waker().clone()))),
         }
-        notes.pending.push_back((deadline, note));
         // The end of its runtime takes it away, too.
         if notes.watcher.as_ref().is_none_or(AbortHandle::is_finished) {
-            notes.watcher = Some(tokio::spawn(watch(Arc::downgrade(&self.0))).abort_handle());
+            notes.watcher = Some(tokio::spawn(watch(Arc::downgrade(self.waits))).abort_handle());
         }
-        end
+    }
+}
+
+impl Drop for Note<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.waits.notes().pending.remove(key);
+        }
     }
 }
 
@@ -74,10 +95,14 @@ impl Waits {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the waits whose time is over; says whether there are others.
+    /// Wakes those whose time is over; says whether there are any.
     fn look(&self) -> bool {
-        let mut notes = self.notes();
-        notes.pending.retain(|(deadline, note)| !(deadline.left().is_zero() || note.is_closed()));
+        let notes = self.notes();
+        for (_, (deadline, waker)) in &notes.pending {
+            if deadline.left().is_zero() {
+                waker.wake_by_ref();
+            }
+        }
         !notes.pending.is_empty()
     }
 }
@@ -101,7 +126,8 @@ async fn watch(waits: Weak<Waits>) {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::future::pending;
+    use std::pin::pin;
     use std::time::Instant;
 
     use super::*;
@@ -114,7 +140,8 @@ mod tests {
 
     async fn assert_ends_in_time(patience: &Patience) {
         let began = Instant::now();
-        let waited = patience.wait_for(pending::<()>(), Deadline::after(TIMEOUT));
+        let never = pin!(pending::<()>());
+        let waited = patience.wait_for(never, Deadline::after(TIMEOUT));
         assert_eq!(tokio::time::timeout(TIMEOUT * 10, waited).await, Ok(None));
         assert!(began.elapsed() >= TIMEOUT, "{:?}", began.elapsed());
     }
@@ -124,12 +151,13 @@ mod tests {
         let patience = Patience::new(TIMEOUT);
         new_runtime().block_on(async {
             let soon = Deadline::after(TIMEOUT);
-            assert_eq!(patience.wait_for(ready(1), soon).await, Some(1));
+            assert_eq!(patience.wait_for(pin!(async { 1 }), soon).await, Some(1));
             let late = async {
                 sleep(TIMEOUT / 2).await;
                 2
             };
-            assert_eq!(patience.wait_for(late, soon).await, Some(2));
+            assert_eq!(patience.wait_for(pin!(late), soon).await, Some(2));
+            assert_eq!(patience.wait_for(pin!(tokio::task::yield_now()), Deadline::PAST).await, Some(()));
             assert_ends_in_time(&patience).await;
         });
     }
@@ -140,11 +168,11 @@ mod tests {
         new_runtime().block_on(async {
             let now = Instant::now();
             let long = async {
-                patience.wait_for(pending::<()>(), Deadline::after(TIMEOUT)).await;
+                patience.wait_for(pin!(pending::<()>()), Deadline::after(TIMEOUT)).await;
                 now.elapsed()
             };
             let short = async {
-                patience.wait_for(pending::<()>(), Deadline::after(TIMEOUT / 4)).await;
+                patience.wait_for(pin!(pending::<()>()), Deadline::after(TIMEOUT / 4)).await;
                 now.elapsed()
             };
             let (long, short) = tokio::join!(long, short);
@@ -157,8 +185,8 @@ mod tests {
         let patience = Patience::new(TIMEOUT);
         new_runtime().block_on(async {
             for _ in 0..100 {
-                patience.wait_for(ready(()), Deadline::after(TIMEOUT)).await;
-                assert!(patience.0.notes().pending.len() <= 1);
+                patience.wait_for(pin!(tokio::task::yield_now()), Deadline::after(TIMEOUT)).await;
+                assert!(patience.0.notes().pending.is_empty() && patience.0.notes().watcher.is_some());
             }
             tokio::time::timeout(TIMEOUT * 20, async {
                 while patience.0.notes().watcher.is_some() {

@@ -1,6 +1,7 @@
 //! What the workers of a gateway have in common, and what each has for itself.
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,6 +48,9 @@ pub(super) enum Way {
     Link(Arc<Link>),
     Cluster(Arc<Cluster>),
 }
+
+/// An answer that is waited for.
+type Asked<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send + 'a>>;
 
 /// How one worker's sessions were found.
 #[derive(Debug, Default)]
@@ -197,12 +201,16 @@ impl Way {
         }
     }
 
-    /// The answer, if it comes in time.
-    pub(super) async fn ask(&self, question: Question<'_>, deadline: Deadline) -> Result<Answer, Error> {
-        let answer = match self {
-            Self::Link(link) => link.ask(question, deadline).await,
-            Self::Cluster(cluster) => cluster.ask(question, deadline).await,
-        };
-        answer.map_err(Failure::into_error)
+    /// The answer, if it comes in time. Boxed, each by itself: they are large, and every request would have room for
+    /// both, those that need no Redis too.
+    pub(super) fn ask<'a>(&'a self, question: Question<'a>, deadline: Deadline) -> Asked<'a> {
+        match self {
+            Self::Link(link) => {
+                Box::pin(async move { link.ask(question, deadline).await.map_err(Failure::into_error) })
+            }
+            Self::Cluster(cluster) => {
+                Box::pin(async move { cluster.ask(question, deadline).await.map_err(Failure::into_error) })
+            }
+        }
     }
 }
