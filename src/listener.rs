@@ -49,6 +49,7 @@ pub use stop::Stop;
 pub(crate) use strict::reads_in_pieces_as_whole;
 
 use connections::{Connections, Entry};
+use corked::Room;
 use limits::Slot;
 use protocol::Protocols;
 
@@ -110,7 +111,7 @@ pub async fn serve<H, F, B>(
     let Listening { socket: listener, is_kept } = listening.into();
     let terms = RefCell::new(Rc::new(Terms::new(limits.load_full())));
     let connections = Rc::new(Connections::new(&terms.borrow().limits, Arc::clone(&counters)));
-    let worker = Rc::new(Worker { edge, limits, terms, counters, handler });
+    let worker = Rc::new(Worker { edge, limits, terms, counters, room: Room::default(), handler });
 
     tokio::select! {
         () = worker.accept(&listener, &connections) => {}
@@ -150,6 +151,8 @@ struct Worker<H> {
     /// What the last connection was accepted under.
     terms: RefCell<Rc<Terms>>,
     counters: Arc<Counters>,
+    /// Where connections over HTTP/2 gather what they write.
+    room: Room,
     handler: H,
 }
 

@@ -186,7 +186,7 @@ where
     async fn http2(&self, stream: impl Stream, client: Client, terms: &Terms, entry: &Entry) {
         let client = Rc::new(client);
         let service = service_fn(|request| self.answer_stream(request, Rc::clone(&client), (terms, entry)));
-        let (stream, cork) = corked(Io::new(Frames::new(stream, &entry.pulse), &entry.pulse));
+        let (stream, cork) = corked(Io::new(Frames::new(stream, &entry.pulse), &entry.pulse), self.room.clone());
         let connection = pin!(terms.protocols.http2.serve_connection(stream, service));
         let pull = |context: &mut Context<'_>| cork.pull(context);
         let ended = entry.pulse.drive(connection, (Order::Finish, http2::Connection::graceful_shutdown), pull).await;

@@ -2,6 +2,9 @@
 //!
 //! h2 flushes after every frame of data, which costs a system call and a TLS record each, though the answers of several
 //! streams are often ready in the same turn (measured: 14 % of a request's processor time).
+//!
+//! Connections have their turns one after the other, and so all of a worker's gather in the same room: none keeps any
+//! while it is idle.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -13,8 +16,22 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 
 /// How much is gathered. What is larger by itself is written as it comes: a copy would cost more than a system call.
 const MOST: usize = 16 * 1024;
-/// How much room an idle connection keeps.
-const KEPT: usize = 8 * 1024;
+
+/// Where a worker's connections gather. Who cannot write all of it keeps it until that is done, and the next one's is
+/// made anew.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Room(Rc<RefCell<Vec<u8>>>);
+
+impl Room {
+    fn take(&self) -> Vec<u8> {
+        self.0.take()
+    }
+
+    fn give_back(&self, mut bytes: Vec<u8>) {
+        bytes.clear();
+        self.0.replace(bytes);
+    }
+}
 
 /// A connection's bytes as hyper writes them. [`Cork::pull`] must follow every turn.
 #[derive(Debug)]
@@ -27,13 +44,15 @@ pub(super) struct Cork<S>(Rc<RefCell<Gathered<S>>>);
 #[derive(Debug)]
 struct Gathered<S> {
     stream: S,
+    room: Room,
+    /// Without any room where there is nothing to write.
     bytes: Vec<u8>,
     written: usize,
 }
 
 /// Both ends over a stream.
-pub(super) fn corked<S>(stream: S) -> (Corked<S>, Cork<S>) {
-    let gathered = Rc::new(RefCell::new(Gathered { stream, bytes: Vec::new(), written: 0 }));
+pub(super) fn corked<S>(stream: S, room: Room) -> (Corked<S>, Cork<S>) {
+    let gathered = Rc::new(RefCell::new(Gathered { stream, room, bytes: Vec::new(), written: 0 }));
     (Corked(Rc::clone(&gathered)), Cork(gathered))
 }
 
@@ -56,8 +75,7 @@ impl<S: Write + Unpin> Gathered<S> {
             }
         }
         self.written = 0;
-        self.bytes.clear();
-        self.bytes.shrink_to(KEPT);
+        self.room.give_back(std::mem::take(&mut self.bytes));
         Pin::new(&mut self.stream).poll_flush(context)
     }
 }
@@ -100,6 +118,9 @@ impl<S: Write + Unpin> Write for Corked<S> {
         }
         if size > MOST {
             return Pin::new(&mut gathered.stream).poll_write_vectored(context, bufs);
+        }
+        if gathered.bytes.capacity() == 0 {
+            gathered.bytes = gathered.room.take();
         }
         for buf in bufs {
             gathered.bytes.extend_from_slice(buf);
