@@ -179,7 +179,11 @@ impl Proxy {
             Err(error) => self.refuse(&error, &id, exchange, head.version),
         };
         headers::answered_via(response.headers_mut(), received);
-        *response.version_mut() = if head.version == Version::HTTP_2 { head.version } else { Version::HTTP_11 };
+        *response.version_mut() = Version::HTTP_11;
+        if head.version == Version::HTTP_2 {
+            headers::own_values(response.headers_mut());
+            *response.version_mut() = Version::HTTP_2;
+        }
         response
     }
 

@@ -15,11 +15,13 @@ mod support;
 
 use std::fs;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bystander::Bystander;
+use support::http2::Http2;
 use support::wire::Wire;
 use support::{Process, Site};
 
@@ -48,6 +50,9 @@ fn gateway() -> Process {
     Process::start(&Site::build().servers(&[&server]), "access = \"off\"")
 }
 
+/// How many answers there have been.
+static ANSWERS: AtomicUsize = AtomicUsize::new(0);
+
 fn answer(mut wire: Wire) {
     wire.set_patience(None);
     while let Ok(Some(head)) = wire.head() {
@@ -55,7 +60,8 @@ fn answer(mut wire: Wire) {
             return;
         }
         let mut left = if head.start.contains("/big") { 32 << 20 } else { 2 };
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {left}\r\n\r\n");
+        let number = ANSWERS.fetch_add(1, Ordering::Relaxed);
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {left}\r\nX-Number: {number}\r\n\r\n");
         // In one piece with it where it is small: of two, the second would wait until the first is acknowledged, 40 ms
         // each time.
         let mut piece = head.into_bytes();
@@ -149,6 +155,29 @@ fn floods_are_told_to_go_after_half_a_megabyte() {
     flood(4);
     let grown = memory(&process).saturating_sub(before);
     assert!(grown < 8 << 20, "memory has grown by {grown} bytes");
+}
+
+/// HTTP/2 remembers header values to say them shorter the next time: not the buffers that they came in.
+#[test]
+fn what_http2_remembers_of_answers_takes_no_more_than_their_headers() {
+    const CONNECTIONS: usize = 20;
+    const REQUESTS: usize = 80;
+    let _alone = alone();
+    let process = gateway();
+    let connections: Vec<_> = (0..CONNECTIONS).map(|_| Http2::open(&process.https())).collect();
+    let ask_all = || {
+        for connection in &connections {
+            assert_eq!(connection.send("GET", "/", &[]).answer().status, 200);
+        }
+    };
+    ask_all();
+    let before = memory(&process);
+    for _ in 0..REQUESTS {
+        ask_all();
+    }
+    let each = memory(&process).saturating_sub(before) / CONNECTIONS;
+    // 80 buffers of 8 KiB, of which the last 60 or so would be remembered.
+    assert!(each < 64 * 1024, "each connection keeps {each} bytes of what it was answered");
 }
 
 #[test]

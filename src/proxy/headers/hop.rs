@@ -9,6 +9,7 @@ use http::{HeaderMap, Version};
 use super::Names;
 use super::field::Field;
 use super::names::remove_where;
+use super::owned::own_values;
 
 /// Why nobody can say how long a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +35,11 @@ const NEVER: [HeaderName; 8] = [
 ];
 
 /// Removes from trailers what must not come in them (RFC 9110 section 6.5.1): a recipient that merges them into the
-/// header would take them for what this gateway says, or for framing.
+/// header would take them for what this gateway says, or for framing. What remains is copied, in case it goes on over
+/// HTTP/2.
 pub fn strip_trailers(trailers: &mut HeaderMap, names: &Names) {
     remove_where(trailers, |name| Field::of(name, names) != Field::EndToEnd || NEVER.contains(name));
+    own_values(trailers);
 }
 
 /// RFC 9110 section 7.6.3: the version of the message as it was received.

@@ -7,7 +7,7 @@ use http::{Method, Request, StatusCode, response};
 
 use super::super::answer::{Head, Malformed, agreed, keep_one_of_each};
 use super::super::incoming::Framing;
-use crate::proxy::headers::{Asked, Field, Names};
+use crate::proxy::headers::{Asked, Field, Names, own_values};
 
 /// A request as HTTP/2 has it, from its head as it would go to a server of HTTP/1.1. None where that is no head, which
 /// never happens: it is this gateway's own.
@@ -34,6 +34,7 @@ pub(super) fn request(head: &[u8], asked: Asked, scheme: Scheme, names: &Names) 
     if asked == Asked::ForTrailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    own_values(request.headers_mut());
     (uri.scheme, uri.path_and_query) = (Some(scheme), Some(PathAndQuery::try_from(target).ok()?));
     (*request.method_mut(), *request.uri_mut()) = (method, Uri::from_parts(uri).ok()?);
     Some(request)
