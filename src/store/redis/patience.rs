@@ -84,7 +84,9 @@ impl Note<'_> {
 impl Drop for Note<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            self.waits.notes().pending.remove(key);
+            let note = self.waits.notes().pending.remove(key);
+            // Without the lock: what becomes of a waker is its runtime's business.
+            drop(note);
         }
     }
 }
