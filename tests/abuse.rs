@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use bystander::Bystander;
 use support::http2::Http2;
-use support::wire::Wire;
+use support::wire::{Wire, chunk};
 use support::{Process, Site};
 
 /// Within this time an attacker is ended.
@@ -36,8 +36,11 @@ const PIECE: usize = 16 * 1024;
 /// How many attackers there are of each kind.
 const EACH: usize = 20;
 
+/// How much comes at once of a stream of events.
+const BURST: usize = 2 << 20;
+
 /// The binary with the settings that it comes with, in front of a backend that answers at once: below `/big` with more
-/// than any buffers hold.
+/// than any buffers hold, below `/events` with an answer that has no end.
 fn gateway() -> Process {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let server = format!("http://{}", listener.local_addr().expect("a bound address"));
@@ -58,6 +61,13 @@ fn answer(mut wire: Wire) {
     while let Ok(Some(head)) = wire.head() {
         if !wire.body(head.request_body()).is_ok_and(|body| body.complete) {
             return;
+        }
+        if head.start.contains("/events") {
+            let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            if !wire.send(&[&head[..], &chunk(&vec![b'x'; BURST])].concat()) {
+                return;
+            }
+            continue;
         }
         let mut left = if head.start.contains("/big") { 32 << 20 } else { 2 };
         let number = ANSWERS.fetch_add(1, Ordering::Relaxed);
@@ -178,6 +188,43 @@ fn what_http2_remembers_of_answers_takes_no_more_than_their_headers() {
     let each = memory(&process).saturating_sub(before) / CONNECTIONS;
     // 80 buffers of 8 KiB, of which the last 60 or so would be remembered.
     assert!(each < 64 * 1024, "each connection keeps {each} bytes of what it was answered");
+}
+
+/// An application may say much once, and little for hours.
+#[test]
+fn a_stream_of_events_keeps_nothing_of_a_burst() {
+    const CONNECTIONS: usize = 100;
+    const MOST: usize = 128 * 1024;
+    let _alone = alone();
+    let process = gateway();
+    let listen = || {
+        let mut wire = process.door().open();
+        assert!(wire.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        let head = wire.head().expect("an answer").expect("a head");
+        assert_eq!(head.status(), 200);
+        let mut left = BURST;
+        while left > 0 {
+            let size = wire.until(b"\r\n").expect("a chunk").expect("its size");
+            let size = str::from_utf8(&size).ok().and_then(|size| usize::from_str_radix(size.trim_end(), 16).ok());
+            let size = size.expect("a number");
+            wire.exactly(size + 2).expect("what it says").expect("all of it");
+            left -= size;
+        }
+        wire
+    };
+    // What it needs anyway is there once.
+    let first: Vec<_> = (0..10).map(|_| listen()).collect();
+    let before = memory(&process);
+    let others: Vec<_> = (0..CONNECTIONS).map(|_| listen()).collect();
+    let each = || memory(&process).saturating_sub(before) / CONNECTIONS;
+    // The system gets back what is given back some time later.
+    let start = Instant::now();
+    while each() > MOST && start.elapsed() < Duration::from_secs(5) {
+        thread::sleep(Duration::from_millis(50));
+    }
+    let each = each();
+    assert!(each < MOST, "each stream keeps {each} bytes of what has passed");
+    drop((first, others));
 }
 
 #[test]

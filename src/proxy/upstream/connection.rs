@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use http::HeaderMap;
@@ -60,9 +60,23 @@ impl Connection {
         }
         let room = self.input.capacity() - self.input.len();
         // Nothing of the read is in this future: it may be made anew each time.
-        let read = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
+        let read = match pin!(self.stream.read_buf(&mut self.input)).poll(cx) {
+            Poll::Ready(read) => read?,
+            Poll::Pending => {
+                self.give_back();
+                return Poll::Pending;
+            }
+        };
         self.follow(read, room);
         Poll::Ready(Ok(read))
+    }
+
+    /// Gives back what a large part of a body took: there may be none like it for hours where an answer is a stream of
+    /// events.
+    fn give_back(&mut self) {
+        if self.input.is_empty() && self.input.capacity() > LEAST {
+            self.input = BytesMut::new();
+        }
     }
 
     fn follow(&mut self, read: usize, room: usize) {
@@ -114,8 +128,6 @@ impl Connection {
         if self.head.headers.capacity() > MOST_ROOM {
             self.head.headers = HeaderMap::new();
         }
-        if self.input.capacity() > LEAST {
-            self.input = BytesMut::new();
-        }
+        self.give_back();
     }
 }
