@@ -18,6 +18,10 @@ const LONGEST_SIZE: usize = 4 * 1024;
 const LONGEST_TRAILERS: usize = 32 * 1024;
 const MOST_TRAILERS: usize = 64;
 
+/// The largest piece that is copied out of the buffer it came in. Pieces may wait long for their client, 64 KiB of them
+/// a stream over HTTP/2: of an application that says little at a time, each would keep a whole buffer of 8 KiB and more.
+const SMALL: usize = 4 * 1024;
+
 /// How an answer's body is framed, and how far it has come (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Framing {
@@ -97,7 +101,7 @@ impl Framing {
                     return Ok(Some(Frame::data(piece)));
                 }
                 Self::UntilClosed if input.is_empty() => return Ok(None),
-                Self::UntilClosed => return Ok(Some(Frame::data(input.split().freeze()))),
+                Self::UntilClosed => return Ok(Some(Frame::data(cut(input, input.len())))),
                 Self::Chunked(Chunk::Size) => match httparse::parse_chunk_size(input) {
                     Ok(httparse::Status::Complete((line, _))) if !is_size(&input[..line]) => {
                         return Err(BodyError::Chunk);
@@ -139,7 +143,22 @@ fn piece(left: &mut u64, input: &mut BytesMut) -> Option<Bytes> {
         return None;
     }
     *left -= size as u64;
-    Some(input.split_to(size).freeze())
+    Some(cut(input, size))
+}
+
+/// The first bytes of what has come.
+fn cut(input: &mut BytesMut, size: usize) -> Bytes {
+    if size > SMALL {
+        return input.split_to(size).freeze();
+    }
+    let piece = Bytes::copy_from_slice(&input[..size]);
+    input.advance(size);
+    piece
+}
+
+/// A piece that came in a buffer which it may share with others.
+pub(super) fn owned(piece: Bytes) -> Bytes {
+    if piece.len() > SMALL { piece } else { Bytes::copy_from_slice(&piece) }
 }
 
 /// Trailers, once they are there whole.
@@ -289,6 +308,24 @@ impl Incoming {
     fn give_back_at_end(&mut self) {
         if let Some(lease) = self.lease.take_if(|lease| lease.head().framing == Framing::Ended) {
             lease.release();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_piece_keeps_nothing_of_the_buffer_that_it_came_in() {
+        const ROOM: usize = 8 * 1024;
+        let framings = [Framing::Length(1 << 20), Framing::UntilClosed, Framing::Chunked(Chunk::Data(200))];
+        for mut framing in framings {
+            let mut input = BytesMut::with_capacity(ROOM);
+            input.extend_from_slice(&[b'x'; 200]);
+            let piece = framing.next(&mut input).unwrap().unwrap().into_data().unwrap();
+            assert_eq!(piece, [b'x'; 200][..]);
+            assert!(input.is_empty() && input.try_reclaim(ROOM), "{framing:?}: the piece keeps the buffer");
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::task::coop::unconstrained;
 
 use super::super::Error;
 use super::super::answer::Head;
-use super::super::incoming::{BodyError, Framing};
+use super::super::incoming::{BodyError, Framing, owned};
 use super::super::pool::Failed;
 use super::super::sending::{Piece, SendError, Sending};
 use super::super::timer::Timer;
@@ -126,7 +126,7 @@ impl Exchange {
             } else if data.is_empty() {
                 continue;
             }
-            return Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))));
+            return Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(owned(data)))));
         }
         let trailers = ready!(body.poll_trailers(cx))?;
         self.end();
