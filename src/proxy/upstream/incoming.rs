@@ -94,10 +94,14 @@ impl Framing {
             match self {
                 Self::Ended => return Ok(None),
                 Self::Length(left) | Self::Chunked(Chunk::Data(left)) => {
-                    let Some(piece) = piece(left, input) else { return Ok(None) };
-                    if *left == 0 {
-                        *self = if matches!(self, Self::Length(_)) { Self::Ended } else { Self::Chunked(Chunk::End) };
+                    let Some(size) = size(left, input) else { return Ok(None) };
+                    let ends = *left == 0;
+                    let is_last = ends && matches!(self, Self::Length(_));
+                    if ends {
+                        *self = if is_last { Self::Ended } else { Self::Chunked(Chunk::End) };
                     }
+                    // Of an answer one piece may keep its buffer: as a rule it is the only one.
+                    let piece = if is_last { input.split_to(size).freeze() } else { cut(input, size) };
                     return Ok(Some(Frame::data(piece)));
                 }
                 Self::UntilClosed if input.is_empty() => return Ok(None),
@@ -137,13 +141,11 @@ fn is_size(line: &[u8]) -> bool {
     line.first().is_some_and(u8::is_ascii_hexdigit) && memchr::memchr2(b'\r', b'\n', line) == Some(line.len() - 2)
 }
 
-fn piece(left: &mut u64, input: &mut BytesMut) -> Option<Bytes> {
+/// How much of what is left has come.
+fn size(left: &mut u64, input: &[u8]) -> Option<usize> {
     let size = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
-    if size == 0 {
-        return None;
-    }
     *left -= size as u64;
-    Some(cut(input, size))
+    (size > 0).then_some(size)
 }
 
 /// The first bytes of what has come.
