@@ -128,3 +128,71 @@ impl<S: Write + Unpin> Write for Corked<S> {
         Poll::Ready(Ok(size))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Takes so many bytes, and no more.
+    #[derive(Debug, Default)]
+    struct Narrow {
+        takes: usize,
+        taken: Vec<u8>,
+    }
+
+    impl Write for Narrow {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            let some = buf.len().min(self.takes);
+            self.takes -= some;
+            self.taken.extend_from_slice(&buf[..some]);
+            if some > 0 { Poll::Ready(Ok(some)) } else { Poll::Pending }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Read for Narrow {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    fn write(corked: &mut (Corked<Narrow>, Cork<Narrow>), bytes: &[u8]) {
+        assert!(Pin::new(&mut corked.0).poll_write(&mut Context::from_waker(Waker::noop()), bytes).is_ready());
+    }
+
+    /// Says whether all is written.
+    fn pull(corked: &(Corked<Narrow>, Cork<Narrow>)) -> bool {
+        corked.1.pull(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn connections_that_gather_in_one_room_write_their_own_bytes_alone() {
+        let room = Room::default();
+        let new = |takes| corked(Narrow { takes, taken: Vec::new() }, room.clone());
+        let (mut slow, mut other) = (new(3), new(100));
+        for turn in [b"alone", b"again"] {
+            write(&mut other, turn);
+            assert!(pull(&other));
+        }
+        write(&mut slow, b"secret");
+        assert!(!pull(&slow), "it takes half of it");
+        write(&mut other, b"mine");
+        assert!(pull(&other));
+        write(&mut slow, b" more");
+        slow.0.0.borrow_mut().stream.takes = 100;
+        assert!(pull(&slow));
+        write(&mut other, b" too");
+        assert!(pull(&other));
+        assert_eq!(slow.0.0.borrow().stream.taken, b"secret more");
+        assert_eq!(other.0.0.borrow().stream.taken, b"aloneagainmine too");
+    }
+}
