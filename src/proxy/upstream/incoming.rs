@@ -101,11 +101,11 @@ impl Framing {
                         *self = if is_last { Self::Ended } else { Self::Chunked(Chunk::End) };
                     }
                     // Of an answer one piece may keep its buffer: as a rule it is the only one.
-                    let piece = if is_last { input.split_to(size).freeze() } else { cut(input, size) };
-                    return Ok(Some(Frame::data(piece)));
+                    let piece = input.split_to(size).freeze();
+                    return Ok(Some(Frame::data(if is_last { piece } else { owned(piece) })));
                 }
                 Self::UntilClosed if input.is_empty() => return Ok(None),
-                Self::UntilClosed => return Ok(Some(Frame::data(cut(input, input.len())))),
+                Self::UntilClosed => return Ok(Some(Frame::data(owned(input.split().freeze())))),
                 Self::Chunked(Chunk::Size) => match httparse::parse_chunk_size(input) {
                     Ok(httparse::Status::Complete((line, _))) if !is_size(&input[..line]) => {
                         return Err(BodyError::Chunk);
@@ -146,16 +146,6 @@ fn size(left: &mut u64, input: &[u8]) -> Option<usize> {
     let size = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
     *left -= size as u64;
     (size > 0).then_some(size)
-}
-
-/// The first bytes of what has come.
-fn cut(input: &mut BytesMut, size: usize) -> Bytes {
-    if size > SMALL {
-        return input.split_to(size).freeze();
-    }
-    let piece = Bytes::copy_from_slice(&input[..size]);
-    input.advance(size);
-    piece
 }
 
 /// A piece that came in a buffer which it may share with others.

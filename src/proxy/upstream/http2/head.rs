@@ -1,19 +1,17 @@
 //! Heads, between HTTP/1.1 as this gateway writes it and HTTP/2.
 
-use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING};
 use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{Method, Request, StatusCode, response};
 
 use super::super::answer::{Head, Malformed, agreed, keep_one_of_each};
 use super::super::incoming::Framing;
-use crate::proxy::headers::{Asked, Field, Names, own_values};
+use crate::proxy::headers::{Asked, Field, Names};
 
 /// A request as HTTP/2 has it, from its head as it would go to a server of HTTP/1.1. None where that is no head, which
 /// never happens: it is this gateway's own.
 pub(super) fn request(head: &[u8], asked: Asked, scheme: Scheme, names: &Names) -> Option<Request<()>> {
-    let head = Bytes::copy_from_slice(head);
-    let mut lines = lines(&head);
+    let mut lines = lines(head);
     let mut line = lines.next()?.split(|byte| *byte == b' ');
     let (method, target) = (Method::from_bytes(line.next()?).ok()?, line.next()?);
     let mut request = Request::new(());
@@ -25,7 +23,8 @@ pub(super) fn request(head: &[u8], asked: Asked, scheme: Scheme, names: &Names) 
         if name == HOST {
             uri.authority = Some(value.try_into().ok()?);
         } else if name != TRANSFER_ENCODING {
-            let mut value = HeaderValue::from_maybe_shared(head.slice_ref(value)).ok()?;
+            // Each a copy of its own: the connection remembers some for as long as it lasts, see `own_values`.
+            let mut value = HeaderValue::from_bytes(value).ok()?;
             // What is one visitor's is not kept in a table that all of them share (RFC 7541 section 7.1.3).
             value.set_sensitive(name == COOKIE || name == AUTHORIZATION || names.cover(&name));
             headers.append(name, value);
@@ -34,7 +33,6 @@ pub(super) fn request(head: &[u8], asked: Asked, scheme: Scheme, names: &Names) 
     if asked == Asked::ForTrailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    own_values(request.headers_mut());
     (uri.scheme, uri.path_and_query) = (Some(scheme), Some(PathAndQuery::try_from(target).ok()?));
     (*request.method_mut(), *request.uri_mut()) = (method, Uri::from_parts(uri).ok()?);
     Some(request)
