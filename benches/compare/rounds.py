@@ -1,4 +1,4 @@
-"""One round: every contestant is started anew, and then has the core in turns so short that the machine is the same for all.
+"""One round: all are started anew, and then have the core in turns so short that the machine is the same for all.
 
 A virtual machine is faster in one second than in the next, by far more than the contestants differ. Loads that are
 stopped and continued (SIGSTOP, SIGCONT) let them take turns of a tenth of a second, without new connections: a turn is
@@ -86,7 +86,7 @@ class Sample:
 
 
 def run(bench, scenario, entered, seconds):
-    """Starts everybody, asks for latencies, has turns of `seconds` in all taken, ends everybody. Returns name → Sample."""
+    """Starts everybody, asks for latencies, has turns of `seconds` in all taken, ends everybody. By name."""
     samples = {one.name: Sample() for one in entered}
     for one in entered:
         contestants.start(one, bench.children, bench.folder, bench.backend, bench.redis)

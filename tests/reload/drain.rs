@@ -15,6 +15,19 @@ fn start(listen: &str) -> Process {
     Process::start(&Site::build().listen(listen), QUIET)
 }
 
+/// Has the file read again, with a key that is a pipe, as it is named there: whoever reads it waits for more until the
+/// writer is dropped.
+fn reload_that_hangs(process: &Process) -> (String, fs::File) {
+    let pipe = process.dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let key = format!("\"{}\", ", pipe.display());
+    edit(process, |text| replaced(&text, "keys = [", &format!("keys = [{key}")));
+    process.signal("HUP");
+    // Opened once somebody reads it.
+    let writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    (key, writer)
+}
+
 /// Whether it has begun to stop.
 fn stops(process: &Process) {
     process.signal("TERM");
@@ -24,12 +37,7 @@ fn stops(process: &Process) {
 #[test]
 fn file_that_is_read_again_without_end_keeps_it_neither_from_serving_nor_from_stopping() {
     let process = start("");
-    let pipe = process.dir.path().join("pipe");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    edit(&process, |text| replaced(&text, "keys = [", &format!("keys = [{pipe:?}, ")));
-    process.signal("HUP");
-    // Opened once somebody reads it, who then waits for more.
-    let hangs = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    let (_, hangs) = reload_that_hangs(&process);
     assert_eq!(visit(&process, &process.browser(), get("/"), ok()).1.status(), 200);
     assert!(process.stop().contains("stopping"));
     drop(hangs);
@@ -38,15 +46,11 @@ fn file_that_is_read_again_without_end_keeps_it_neither_from_serving_nor_from_st
 #[test]
 fn file_that_is_read_again_without_end_is_given_up_and_the_next_reload_is_like_any() {
     let process = start("");
-    let pipe = process.dir.path().join("pipe");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    edit(&process, |text| replaced(&text, "keys = [", &format!("keys = [{pipe:?}, ")));
-    process.signal("HUP");
-    let hangs = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    let (key, hangs) = reload_that_hangs(&process);
     // Longer than anything else here is waited for.
     std::thread::sleep(Duration::from_secs(8));
     process.logged("the configuration stays as it was: reading it and its files took longer than 10 s");
-    edit(&process, |text| replaced(&text, &format!("keys = [{pipe:?}, "), "keys = ["));
+    edit(&process, |text| replaced(&text, &key, ""));
     process.signal("HUP");
     process.logged("was read again");
     drop(hangs);
